@@ -1,0 +1,164 @@
+"""The terminal. The only file that imports rich.
+
+stdout carries the answer (`answer`); everything else goes to stderr.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from srgan_cli.errors import SrganError
+
+_err = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
+_verbosity = 0
+
+
+def set_verbosity(level: int) -> None:
+    """-1 = errors only, 0 = progress and warnings, 1 = more, 2 = debug."""
+    global _verbosity
+    _verbosity = level
+
+
+def verbosity() -> int:
+    """The level that `set_verbosity` set."""
+    return _verbosity
+
+
+def answer(text: str) -> None:
+    """The command's answer, on stdout, unwrapped and uncoloured."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def note(text: str, style: str = "") -> None:
+    """Progress and facts, unless quiet."""
+    if _verbosity >= 0:
+        _err.print(Text(text, style=style))
+
+
+def detail(text: str) -> None:
+    """Facts for `-v`."""
+    if _verbosity >= 1:
+        _err.print(Text(text, style="dim"))
+
+
+def warn(text: str) -> None:
+    """A warning, unless quiet."""
+    if _verbosity >= 0:
+        _err.print(Text.assemble(("warning: ", "yellow"), text))
+
+
+def error(err: SrganError) -> None:
+    """An expected error: message, then the fix."""
+    _err.print(Text.assemble(("error: ", "bold red"), err.message))
+    if err.hint:
+        _err.print(Text.assemble(("  fix: ", "cyan"), err.hint))
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on stderr, unless quiet."""
+    if _verbosity < 0:
+        return
+    grid = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for column in columns:
+        grid.add_column(column)
+    for row in rows:
+        grid.add_row(*(Text(cell) for cell in row))
+    _err.print(grid)
+
+
+class Bar(Protocol):
+    """A progress bar in work."""
+
+    def advance(self, count: int = 1, text: str = "") -> None:
+        """Move on by `count`; `text` replaces the words beside the bar when not empty."""
+
+    def say(self, text: str) -> None:
+        """Print a line above the bar."""
+
+
+class _RichBar:
+    def __init__(self, progress: Progress, total: int, title: str) -> None:
+        self._progress = progress
+        self._task = progress.add_task(title, total=total, text="")
+
+    def advance(self, count: int = 1, text: str = "") -> None:
+        if text:
+            self._progress.update(self._task, advance=count, text=text)
+        else:
+            self._progress.update(self._task, advance=count)
+
+    def say(self, text: str) -> None:
+        self._progress.console.print(Text(text))
+
+
+class _PlainBar:
+    """Lines for logs and pipes: one at every tenth of the way, at most one every 10 s in between."""
+
+    def __init__(self, total: int, title: str, done: int) -> None:
+        self._total, self._title, self._done = max(total, 1), title, done
+        self._tenths = done * 10 // self._total
+        self._start = self._last = time.monotonic()
+        self._first = done
+        self._text = ""
+
+    def advance(self, count: int = 1, text: str = "") -> None:
+        self._done += count
+        self._text = text or self._text
+        now = time.monotonic()
+        tenths = self._done * 10 // self._total
+        if tenths > self._tenths or now - self._last >= 10:
+            self._tenths, self._last = tenths, now
+            rate = (now - self._start) / max(self._done - self._first, 1)
+            left = rate * (self._total - self._done)
+            note(f"{self._title} {self._done}/{self._total}  {left:.0f} s left  {self._text}".rstrip())
+
+    def say(self, text: str) -> None:
+        note(text)
+
+
+class _SilentBar:
+    def advance(self, count: int = 1, text: str = "") -> None:
+        pass
+
+    def say(self, text: str) -> None:
+        pass
+
+
+@contextmanager
+def progress(title: str, total: int, done: int = 0) -> Iterator[Bar]:
+    """A bar with ETA on a terminal, plain lines elsewhere, nothing when quiet."""
+    if _verbosity < 0:
+        yield _SilentBar()
+    elif _err.is_terminal:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("<"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[text]}"),
+        )
+        with Progress(*columns, console=_err, transient=True) as bars:
+            bar = _RichBar(bars, total, title)
+            bar.advance(done)
+            yield bar
+    else:
+        yield _PlainBar(total, title, done)

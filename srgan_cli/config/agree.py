@@ -1,0 +1,159 @@
+"""Combinations of keys that cannot work: errors, each with the key to change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from srgan_cli.config.schema import RunConfig
+
+
+class Disagreement(NamedTuple):
+    """Keys that are each valid but do not fit together."""
+
+    key: str
+    """Dotted key to change."""
+    text: str
+    others: tuple[str, ...] = ()
+    """Dotted keys it does not fit with."""
+
+
+def disagreements(config: RunConfig) -> list[Disagreement]:
+    """Every set of keys that contradict each other."""
+    return [
+        *_data(config),
+        *_crops(config),
+        *_start(config),
+        *_networks(config),
+        *_discriminator(config),
+        *_losses(config),
+        *_bands_of_perceptual(config),
+        *_metrics(config),
+    ]
+
+
+def _data(config: RunConfig) -> list[Disagreement]:
+    data, bands = config.data, config.model.in_bands
+    found = []
+    for key, given in (("bands", data.bands), ("band_names", data.band_names)):
+        if given and len(given) != bands:
+            text = f"{len(given)} entries, but Model.in_bands is {bands}"
+            found.append(Disagreement(f"Data.{key}", text, ("Model.in_bands",)))
+    if data.val_lr and not data.val_hr:
+        found.append(Disagreement("Data.val_lr", "given without Data.val_hr", ("Data.val_hr",)))
+    if data.lr and not data.hr:
+        found.append(Disagreement("Data.lr", "given without Data.hr", ("Data.hr",)))
+    return found
+
+
+def _crops(config: RunConfig) -> list[Disagreement]:
+    data, scale = config.data, config.generator.scaling_factor
+    window = config.training.losses.ssim_win
+    found = []
+    for key, crop in (("hr_crop_px", data.hr_crop_px), ("val_crop_px", data.val_crop_px)):
+        if crop is not None and crop % scale:
+            nearest = crop // scale * scale or scale
+            text = f"{crop} is not a multiple of Generator.scaling_factor {scale}; use {nearest}"
+            found.append(Disagreement(f"Data.{key}", text, ("Generator.scaling_factor",)))
+    key = "hr_crop_px" if data.val_crop_px is None else "val_crop_px"
+    crop = data.hr_crop_px if data.val_crop_px is None else data.val_crop_px
+    if crop < window:
+        text = f"{crop} is smaller than the window of SSIM, Training.Losses.ssim_win {window}"
+        found.append(Disagreement(f"Data.{key}", text, ("Training.Losses.ssim_win",)))
+    return found
+
+
+def _start(config: RunConfig) -> list[Disagreement]:
+    if config.model.continue_training is None or config.model.load_checkpoint is None:
+        return []
+    text = (
+        "given together with Model.continue_training; keep continue_training to go on with a run "
+        "(weights, optimizers, step), or load_checkpoint to start a new one from weights"
+    )
+    return [Disagreement("Model.load_checkpoint", text, ("Model.continue_training",))]
+
+
+def _networks(config: RunConfig) -> list[Disagreement]:
+    generator = config.generator
+    found = []
+    for key in ("large_kernel_size", "small_kernel_size"):
+        value = int(getattr(generator, key))
+        if value % 2 == 0:
+            text = f"{value} is even; kernels must be odd to stay centred"
+            found.append(Disagreement(f"Generator.{key}", text))
+    if generator.scaling_factor == 1 and generator.model_type != "esrgan":
+        text = f"1 works with model_type esrgan only, not {generator.model_type}"
+        found.append(Disagreement("Generator.scaling_factor", text, ("Generator.model_type",)))
+    out = generator.out_channels
+    if out is not None and out != config.model.in_bands:
+        text = f"{out}, but Model.in_bands is {config.model.in_bands}; training needs SR and HR with the same bands"
+        found.append(Disagreement("Generator.out_channels", text, ("Model.in_bands",)))
+    is_rcab = generator.model_type == "SRResNet" and generator.block_type == "rcab"
+    if is_rcab and generator.n_channels < 16:
+        text = f"{generator.n_channels} is too few for block_type rcab, whose attention has n_channels / 16 hidden channels; use 16 or more"
+        found.append(Disagreement("Generator.n_channels", text, ("Generator.block_type",)))
+    return found
+
+
+def _discriminator(config: RunConfig) -> list[Disagreement]:
+    """A PatchGAN of n strided layers turns a crop of s pixels into s / 2^n - 2 patches a side."""
+    training = config.training
+    for_ever = training.pretrain_g_only and training.g_pretrain_steps < 0
+    if config.discriminator.model_type != "patchgan" or for_ever:
+        return []
+    num_layers = config.discriminator.n_blocks or 3
+    crop = config.data.hr_crop_px
+    if crop >> num_layers >= 3:
+        return []
+    # No crop is large enough for more layers than this.
+    larger = f", or Data.hr_crop_px {3 << num_layers} or more" if num_layers <= 10 else ""
+    text = f"{num_layers} strided layers leave no patch of a crop of {crop} px; use fewer{larger}"
+    return [Disagreement("Discriminator.n_blocks", text, ("Data.hr_crop_px",))]
+
+
+def _losses(config: RunConfig) -> list[Disagreement]:
+    losses = config.training.losses
+    section = "Training.Losses"
+    found = []
+    if losses.ssim_win % 2 == 0:
+        text = f"{losses.ssim_win} is even; the window must be odd"
+        found.append(Disagreement(f"{section}.ssim_win", text))
+    if losses.relativistic_average_d and losses.adv_loss_type != "bce":
+        text = f"works with adv_loss_type bce only, not {losses.adv_loss_type}"
+        other = f"{section}.adv_loss_type"
+        found.append(Disagreement(f"{section}.relativistic_average_d", text, (other,)))
+    if losses.l1_weight == losses.sam_weight == losses.perceptual_weight == 0:
+        text = "0 like sam_weight and perceptual_weight: nothing ties SR to HR"
+        others = (f"{section}.sam_weight", f"{section}.perceptual_weight")
+        found.append(Disagreement(f"{section}.l1_weight", text, others))
+    return found
+
+
+def _bands_of_perceptual(config: RunConfig) -> list[Disagreement]:
+    losses, bands = config.training.losses, config.model.in_bands
+    key = "Training.Losses.fixed_idx"
+    if losses.fixed_idx is None:
+        if losses.perceptual_weight == 0 or bands >= 3:
+            return []
+        text = f"not given, and Model.in_bands {bands} has no three bands for R, G, B; set it to one band, for example [0]"
+        return [Disagreement(key, text, ("Training.Losses.perceptual_weight", "Model.in_bands"))]
+    found = []
+    if len(losses.fixed_idx) not in (1, 3):
+        text = f"{len(losses.fixed_idx)} bands; give three (R, G, B) or one"
+        found.append(Disagreement(key, text))
+    beyond = [index for index in losses.fixed_idx if index >= bands]
+    if beyond:
+        text = f"band {beyond[0]} does not exist with Model.in_bands {bands} (counted from 0)"
+        found.append(Disagreement(key, text, ("Model.in_bands",)))
+    return found
+
+
+def _metrics(config: RunConfig) -> list[Disagreement]:
+    weight = "Training.Losses.perceptual_weight"
+    found = []
+    for key in ("metric_g", "metric_d"):
+        metric = getattr(config.schedulers, key)
+        if metric == "val_metrics/perceptual" and not config.training.losses.perceptual_weight:
+            text = f"val_metrics/perceptual is only measured with {weight} above 0"
+            found.append(Disagreement(f"Schedulers.{key}", text, (weight,)))
+    return found

@@ -1,0 +1,1 @@
+"""Content, perceptual and adversarial losses."""

@@ -1,0 +1,90 @@
+"""Generators and discriminators, and the two registries that name them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import nn
+
+from srgan_cli.config import RunConfig
+from srgan_cli.models.discriminators import ESRGANDiscriminator, PatchGAN, SRGANDiscriminator
+from srgan_cli.models.esrgan import ESRGAN
+from srgan_cli.models.generator import Generator, upsample
+from srgan_cli.models.spec import GeneratorSpec
+from srgan_cli.models.srresnet import SRResNetFlexible, SRResNetStandard
+from srgan_cli.models.stochastic import StochasticGenerator
+
+GENERATORS: dict[str, type[Generator]] = {
+    "SRResNet/standard": SRResNetStandard,
+    "SRResNet/res": SRResNetFlexible,
+    "SRResNet/rcab": SRResNetFlexible,
+    "SRResNet/rrdb": SRResNetFlexible,
+    "SRResNet/lka": SRResNetFlexible,
+    "esrgan": ESRGAN,
+    "stochastic_gan": StochasticGenerator,
+}
+"""`model_type`, with `/block_type` where the family has blocks."""
+
+DISCRIMINATORS: dict[str, Callable[[RunConfig], nn.Module]] = {
+    "standard": lambda config: SRGANDiscriminator(
+        config.model.in_bands,
+        config.discriminator.n_blocks or 8,
+        config.discriminator.use_spectral_norm,
+    ),
+    "patchgan": lambda config: PatchGAN(config.model.in_bands, config.discriminator.n_blocks or 3),
+    "esrgan": lambda config: ESRGANDiscriminator(
+        config.model.in_bands,
+        config.discriminator.base_channels,
+        config.discriminator.linear_size,
+    ),
+}
+
+
+def registry_name(spec: GeneratorSpec) -> str:
+    """The generator's name in `GENERATORS`."""
+    return f"SRResNet/{spec.block_type}" if spec.model_type == "SRResNet" else spec.model_type
+
+
+def build_generator(spec: GeneratorSpec) -> Generator:
+    """A freshly initialised generator; KeyError for a name that is not in `GENERATORS`."""
+    return GENERATORS[registry_name(spec)](spec)
+
+
+def build_discriminator(config: RunConfig) -> nn.Module:
+    """A freshly initialised discriminator."""
+    return DISCRIMINATORS[config.discriminator.model_type](config)
+
+
+def generator_spec(config: RunConfig) -> GeneratorSpec:
+    """The generator that a configuration describes, defaults resolved."""
+    section, bands = config.generator, config.model.in_bands
+    default_blocks = 23 if section.model_type == "esrgan" else 16
+    return GeneratorSpec(
+        model_type=section.model_type,
+        block_type=section.block_type,
+        in_bands=bands,
+        out_bands=section.out_channels or bands,
+        scale=section.scaling_factor,
+        n_channels=section.n_channels,
+        n_blocks=section.n_blocks or default_blocks,
+        large_kernel_size=section.large_kernel_size,
+        small_kernel_size=section.small_kernel_size,
+        growth_channels=section.growth_channels,
+        res_scale=section.res_scale,
+        noise_dim=section.noise_dim,
+        use_icnr=section.use_icnr,
+        global_skip=section.global_skip,
+    )
+
+
+__all__ = [
+    "DISCRIMINATORS",
+    "GENERATORS",
+    "Generator",
+    "GeneratorSpec",
+    "build_discriminator",
+    "build_generator",
+    "generator_spec",
+    "registry_name",
+    "upsample",
+]

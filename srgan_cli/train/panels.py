@@ -1,0 +1,79 @@
+"""Pictures of validation crops: LR | bicubic | SR | HR | absolute error, one stretch for all."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from rasterio.errors import NotGeoreferencedWarning
+from torch import Tensor
+
+from srgan_cli.data.batch import Batch
+from srgan_cli.files import whole_file
+from srgan_cli.models import upsample
+
+_GAP_PX = 4
+
+
+def write_panel(
+    path: Path, batch: Batch, sr: Tensor, scale: int, bands: tuple[int, ...], count: int
+) -> None:
+    """Write a PNG with one row per crop.
+
+    Args:
+        path: The PNG, written whole or not at all.
+        batch: Validation crops, on the CPU.
+        sr: Super-resolved crops (B, C, H, W), on the CPU.
+        scale: SR pixels per LR pixel.
+        bands: One or three bands (from 0) shown as grey or R, G, B.
+        count: Rows at most.
+    """
+    rows = []
+    for index in range(min(count, sr.shape[0])):
+        crop = slice(index, index + 1)
+        lr, hr = batch.lr[crop], batch.hr[crop]
+        images = [upsample(lr, scale, "nearest"), upsample(lr, scale, "bicubic"), sr[crop], hr]
+        rows.append(_row([_pick(image, bands) for image in images]))
+    if rows:
+        write_png(path, np.concatenate(rows, axis=1)[:, :-_GAP_PX])
+
+
+def _pick(image: Tensor, bands: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    chosen = image[0, list(bands)].numpy()
+    return np.repeat(chosen, 3, axis=0) if len(bands) == 1 else chosen
+
+
+def _row(images: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.uint8]:
+    """LR, bicubic, SR, HR (3, H, W) and the error of SR, side by side, as uint8."""
+    hr = images[-1]
+    # One stretch per band, taken from HR: a shift of colour or brightness stays visible.
+    low, high = np.percentile(hr, (2, 98), axis=(1, 2), keepdims=True)
+    span = np.maximum(high - low, 1e-6)
+    shown = [(image - low) / span for image in images]
+    shown.append(2 * np.abs(images[2] - hr) / span)
+    height = hr.shape[1] + _GAP_PX
+    row = np.full((3, height, len(shown) * (hr.shape[2] + _GAP_PX) - _GAP_PX), 255, np.uint8)
+    for column, image in enumerate(shown):
+        left = column * (hr.shape[2] + _GAP_PX)
+        pixels = np.nan_to_num(image).clip(0, 1) * 255
+        row[:, :-_GAP_PX, left : left + hr.shape[2]] = np.rint(pixels).astype(np.uint8)
+    return row
+
+
+def write_png(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
+    """Write (3, H, W) pixels as PNG, whole or not at all."""
+    profile = {
+        "driver": "PNG",
+        "count": pixels.shape[0],
+        "height": pixels.shape[1],
+        "width": pixels.shape[2],
+        "dtype": "uint8",
+    }
+    with whole_file(path) as temporary, warnings.catch_warnings():
+        # A picture has no place on Earth, and needs none.
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(temporary, "w", **profile) as dataset:
+            dataset.write(pixels)

@@ -1,0 +1,88 @@
+"""Everything a run writes beside its checkpoints: run.json, metrics, events, panels, trackers."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import rasterio
+import torch
+
+from srgan_cli import __version__
+from srgan_cli.config import RunConfig
+from srgan_cli.files import write_text
+from srgan_cli.runfolder import MetricsWriter, RunFolder
+from srgan_cli.train.trackers import open_trackers
+
+
+class Recorder:
+    """The run's log, mirrored to its trackers."""
+
+    def __init__(self, config: RunConfig, folder: RunFolder, warn: Callable[[str], None]) -> None:
+        self._writer = MetricsWriter(folder.metrics)
+        self._trackers = open_trackers(config, folder.path, warn)
+
+    def train(self, step: int, values: Mapping[str, float]) -> None:
+        """Means of a log interval that ends with the step of this index."""
+        self._row("train", step, values)
+
+    def validation(self, step: int, values: Mapping[str, float]) -> None:
+        """Metrics of the state after `step` steps."""
+        self._row("val", step, values)
+
+    def _row(self, kind: str, step: int, values: Mapping[str, float]) -> None:
+        self._writer.write(kind, step, values)
+        for tracker in self._trackers:
+            tracker.log(step, values)
+
+    def event(self, event: str, step: int, **facts: Any) -> None:
+        """Something that happened once."""
+        self._writer.write("event", step, {"event": event, **facts})
+
+    def panel(self, step: int, path: Path) -> None:
+        """A picture that was written."""
+        for tracker in self._trackers:
+            tracker.image(step, path)
+
+    def close(self) -> None:
+        """The run is over."""
+        self._writer.close()
+        for tracker in self._trackers:
+            tracker.close()
+
+
+def write_run_json(folder: RunFolder, config: RunConfig, device: torch.device) -> None:
+    """Record what made this run: versions, command line, seed, device, git commit, start time."""
+    on_cuda = device.type == "cuda"
+    facts = {
+        "srgan": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "gdal": rasterio.__gdal_version__,
+        "packages": {name: version(name) for name in ("numpy", "rasterio", "safetensors")},
+        "command": sys.argv,
+        "seed": config.training.seed,
+        "device": torch.cuda.get_device_name(device) if on_cuda else platform.processor() or "cpu",
+        "threads": torch.get_num_threads(),
+        "git_commit": _git_commit(),
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+    write_text(folder.run_json, json.dumps(facts, indent=2) + "\n")
+
+
+def _git_commit() -> str | None:
+    """The commit of the current folder's checkout, where it is one."""
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,142 @@
+"""One GAN step: one generator forward, D's update, then G's. Nothing here makes the host wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam
+
+from srgan_cli import runfolder as names
+from srgan_cli.config.training import LossesConfig
+from srgan_cli.data.batch import Batch
+from srgan_cli.losses import content
+from srgan_cli.losses.adversarial import Adversarial, r1_penalty
+from srgan_cli.losses.perceptual import VGGLoss
+from srgan_cli.models import Generator
+from srgan_cli.schedule import Plan
+from srgan_cli.train.optim import apply_gradients
+
+Values = dict[str, Tensor]
+"""Metric name -> 0-d tensor on the device."""
+
+
+@dataclass
+class GanStep:
+    """The networks of a run and what updates them; call it with a batch and its plan."""
+
+    generator: Generator
+    discriminator: nn.Module
+    optimizer_g: Adam
+    optimizer_d: Adam
+    losses: LossesConfig
+    adversarial: Adversarial
+    perceptual: VGGLoss | None
+    clip: float
+    offset: float
+    """Network value of a stored 0: spectral angles are measured from there."""
+    arithmetic: Callable[[], AbstractContextManager[object]]
+
+    def __call__(self, batch: Batch, plan: Plan, measure: bool = False) -> Values:
+        """Update the networks with one batch; `measure` adds the gradient ratio of G's terms."""
+        with self.arithmetic():
+            sr = self.generator(batch.lr)
+        sr = sr.float()
+        if plan.pretrain:
+            return self._pretrain(sr, batch)
+        # Where HR is unknown D sees the same in both, so that nodata is no clue.
+        shown = torch.where(batch.valid > 0, sr, batch.hr)
+        real, d_values = self._update_discriminator(shown.detach(), batch.hr, plan)
+        return d_values | self._update_generator(sr, shown, real, batch, plan, measure)
+
+    def _pretrain(self, sr: Tensor, batch: Batch) -> Values:
+        loss = content.l1(sr, batch.hr, batch.valid)
+        self.optimizer_g.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        norm, skipped = apply_gradients(self.optimizer_g, loss, self.clip)
+        found = loss.detach()
+        return {
+            names.G_CONTENT: found,
+            names.G_TOTAL: found,
+            "train_metrics/l1": found,
+            names.G_NORM: norm,
+            "skipped": skipped,
+        }
+
+    def _update_discriminator(self, fake: Tensor, hr: Tensor, plan: Plan) -> tuple[Tensor, Values]:
+        self.discriminator.requires_grad_(True)
+        with self.arithmetic():
+            real_logits = self.discriminator(hr)
+            fake_logits = self.discriminator(fake)
+        loss = self.adversarial.discriminator(real_logits, fake_logits)
+        total, values = loss, {}
+        if self.losses.r1_gamma > 0 and plan.step % self.losses.r1_interval == 0:
+            penalty = r1_penalty(self.discriminator, hr)
+            # Computed every r1_interval steps, so it weighs that many times more (StyleGAN2).
+            total = loss + self.losses.r1_gamma / 2 * self.losses.r1_interval * penalty
+            values[names.R1_PENALTY] = penalty.detach()
+        self.optimizer_d.zero_grad(set_to_none=True)
+        torch.autograd.backward(total)
+        norm, skipped = apply_gradients(self.optimizer_d, total, self.clip)
+        real_prob, fake_prob = self.adversarial.probabilities(real_logits, fake_logits)
+        values |= {
+            names.D_LOSS: loss.detach(),
+            names.D_REAL: real_prob,
+            names.D_FAKE: fake_prob,
+            names.D_NORM: norm,
+            "skipped": skipped,
+        }
+        return real_logits.detach(), values
+
+    def _update_generator(
+        self, sr: Tensor, shown: Tensor, real: Tensor, batch: Batch, plan: Plan, measure: bool
+    ) -> Values:
+        self.discriminator.requires_grad_(False)
+        parts = self._content_parts(sr, batch)
+        content_loss = torch.stack([weight * part for weight, part in parts.values()]).sum()
+        with self.arithmetic():
+            fake = self.discriminator(shown)
+        adversarial = self.adversarial.generator(real, fake)
+        weighted = plan.adv_weight * adversarial
+        total = content_loss + weighted
+        values = {f"train_metrics/{name}": part.detach() for name, (_, part) in parts.items()}
+        if measure:
+            values["adv/grad_ratio"] = self._gradient_ratio(weighted, content_loss)
+        self.optimizer_g.zero_grad(set_to_none=True)
+        torch.autograd.backward(total)
+        norm, skipped = apply_gradients(self.optimizer_g, total, self.clip)
+        return values | {
+            names.G_CONTENT: content_loss.detach(),
+            names.G_ADVERSARIAL: adversarial.detach(),
+            names.G_TOTAL: total.detach(),
+            names.G_NORM: norm,
+            "skipped_g": skipped,
+        }
+
+    def _content_parts(self, sr: Tensor, batch: Batch) -> dict[str, tuple[float, Tensor]]:
+        """Name -> (weight, loss) of the content terms; a weight of 0 costs nothing."""
+        weights, hr, valid = self.losses, batch.hr, batch.valid
+        parts = {"l1": (weights.l1_weight, content.l1(sr, hr, valid))}
+        if weights.sam_weight > 0:
+            angle = content.sam(sr - self.offset, hr - self.offset, valid)
+            parts["sam"] = (weights.sam_weight, angle)
+        if weights.tv_weight > 0:
+            parts["tv"] = (weights.tv_weight, content.total_variation(sr, valid))
+        if self.perceptual is not None:
+            with self.arithmetic():
+                parts["perceptual"] = (weights.perceptual_weight, self.perceptual(sr, hr, valid))
+        return parts
+
+    def _gradient_ratio(self, weighted: Tensor, content_loss: Tensor) -> Tensor:
+        """|grad of the adversarial term| / |grad of the content terms| at G's last layer.
+
+        The quantity behind VQGAN's adaptive weight (Esser et al. 2021, eq. 7).
+        """
+        last = self.generator.last_layer().weight
+        (of_adversarial,) = torch.autograd.grad(weighted, last, retain_graph=True)
+        (of_content,) = torch.autograd.grad(content_loss, last, retain_graph=True)
+        ratio: Tensor = of_adversarial.norm() / of_content.norm().clamp(min=1e-20)
+        return ratio

@@ -1,0 +1,131 @@
+"""Quality of the generator on the fixed validation crops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from srgan_cli import metrics
+from srgan_cli import runfolder as names
+from srgan_cli.checkerboard import MIN_CELLS, checkerboard_score, enough_tiles
+from srgan_cli.config import RunConfig
+from srgan_cli.data.batch import Batch
+from srgan_cli.files import whole_file
+from srgan_cli.losses.adversarial import Adversarial
+from srgan_cli.losses.content import total_variation
+from srgan_cli.losses.perceptual import VGGLoss
+
+MAX_TILES = 64
+
+
+@dataclass
+class Validator:
+    """The validation crops and everything that is measured on them."""
+
+    crops: Batch
+    """On the CPU."""
+    config: RunConfig
+    device: torch.device
+    adversarial: Adversarial
+    perceptual: VGGLoss | None
+    offset: float
+    arithmetic: Callable[[], AbstractContextManager[object]]
+
+    @torch.no_grad()
+    def run(
+        self, generator: nn.Module, discriminator: nn.Module | None
+    ) -> tuple[dict[str, float], Tensor]:
+        """Metrics by name, and SR of all crops on the CPU.
+
+        `discriminator` is None in pretraining. Both networks are left in training mode or not, as
+        they were.
+        """
+        networks = [generator] + ([discriminator] if discriminator is not None else [])
+        modes = [network.training for network in networks]
+        for network in networks:
+            network.eval()
+        per_image: dict[str, list[Tensor]] = {}
+        per_batch: dict[str, list[Tensor]] = {}
+        outputs = []
+        for batch in self._batches():
+            with self.arithmetic():
+                sr = generator(batch.lr)
+            sr = sr.float()
+            for name, value in self._image_metrics(sr, batch).items():
+                per_image.setdefault(name, []).append(value)
+            if discriminator is not None:
+                for name, value in self._game(discriminator, sr, batch).items():
+                    per_batch.setdefault(name, []).append(value)
+            outputs.append(sr.cpu())
+        for network, mode in zip(networks, modes, strict=True):
+            network.train(mode)
+        sr = torch.cat(outputs)
+        found = {f"val_metrics/{k}": float(torch.cat(v).nanmean()) for k, v in per_image.items()}
+        found |= {k: float(torch.stack(v).mean()) for k, v in per_batch.items()}
+        return found | self._checkerboard(sr), sr
+
+    def _batches(self) -> list[Batch]:
+        size = self.config.data.val_batch_size
+        starts = range(0, self.crops.lr.shape[0], size)
+        limit = self.config.training.limit_val_batches
+        return [
+            Batch(*(part[start : start + size].to(self.device) for part in self.crops))
+            for start in starts[:limit]
+        ]
+
+    def _image_metrics(self, sr: Tensor, batch: Batch) -> dict[str, Tensor]:
+        hr, valid = batch.hr, batch.valid
+        losses = self.config.training.losses
+        found = {
+            "l1": metrics.l1(sr, hr, valid),
+            "psnr": metrics.psnr(sr, hr, valid, losses.max_val),
+            "ssim": metrics.ssim(sr, hr, valid, losses.max_val, losses.ssim_win),
+            "sam": metrics.sam(sr - self.offset, hr - self.offset, valid),
+            "ergas": metrics.ergas(
+                sr - self.offset, hr - self.offset, valid, self.config.generator.scaling_factor
+            ),
+            "hf_ratio": metrics.high_frequency_ratio(sr, hr, valid),
+            "tv": total_variation(sr, valid).expand(len(sr)),
+        }
+        if self.perceptual is not None:
+            found["perceptual"] = self.perceptual(sr, hr, valid).expand(len(sr))
+        return found
+
+    def _game(self, discriminator: nn.Module, sr: Tensor, batch: Batch) -> dict[str, Tensor]:
+        shown = torch.where(batch.valid > 0, sr, batch.hr)
+        with self.arithmetic():
+            real, fake = discriminator(batch.hr), discriminator(shown)
+        real_prob, fake_prob = self.adversarial.probabilities(real, fake)
+        return {
+            names.VAL_D_LOSS: self.adversarial.discriminator(real, fake),
+            names.VAL_D_REAL: real_prob,
+            names.VAL_D_FAKE: fake_prob,
+        }
+
+    def _checkerboard(self, sr: Tensor) -> dict[str, float]:
+        """Amplitude of a pattern locked to the pixel grid, as a share of HR's range."""
+        scale = self.config.generator.scaling_factor
+        whole = self.crops.valid[: len(sr)].flatten(1).amin(dim=1) > 0
+        tiles = sr[whole][:MAX_TILES].numpy()
+        too_small = min(tiles.shape[2:]) < MIN_CELLS * scale
+        if scale == 1 or too_small or len(tiles) < enough_tiles(scale):
+            return {}
+        if not np.isfinite(tiles).all():
+            return {}
+        hr = self.crops.hr[: len(sr)][whole].numpy()
+        low, high = np.percentile(hr, (2, 98))
+        score = checkerboard_score(tiles, scale, float(high - low))
+        return {"val_metrics/checkerboard": float(score.amplitude)}
+
+
+def write_tiles(path: Path, **tiles: Tensor) -> None:
+    """Write native tiles as float16 arrays in one npz file, whole or not at all."""
+    arrays = {name: value[:MAX_TILES].numpy().astype(np.float16) for name, value in tiles.items()}
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy's stub wants a flag first

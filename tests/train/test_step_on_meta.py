@@ -1,0 +1,96 @@
+"""A step on the `meta` device: nothing is created on the wrong device, nothing needs the host.
+
+Meta tensors have no values, so any `.item()`, `float(tensor)`, branch on a tensor or copy to the
+CPU raises; that is what a GPU would have to wait for.
+"""
+
+import itertools
+
+import pytest
+import torch
+
+from srgan_cli.config import RunConfig
+from srgan_cli.data.batch import Batch
+from srgan_cli.schedule import build_schedule
+from srgan_cli.train.ema import EMA
+from srgan_cli.train.meter import Meter
+from srgan_cli.train.networks import build_networks
+
+META = torch.device("meta")
+GENERATORS = [
+    {"model_type": "esrgan", "n_blocks": 1, "growth_channels": 4},
+    *({"block_type": block, "n_blocks": 1} for block in ("standard", "res", "rcab", "rrdb", "lka")),
+    {"model_type": "stochastic_gan", "n_blocks": 1},
+    {"n_blocks": 1, "global_skip": "bicubic"},
+]
+GAMES = [
+    {"adv_loss_type": "bce"},
+    {"adv_loss_type": "bce", "relativistic_average_d": True},
+    {"adv_loss_type": "hinge", "r1_gamma": 1.0, "r1_interval": 1},
+    {"adv_loss_type": "wasserstein", "tv_weight": 0.1},
+]
+
+
+def config_of(generator, discriminator, losses):
+    return RunConfig.model_validate(
+        {
+            "Model": {"in_bands": 3},
+            "Generator": {"n_channels": 16, **generator},
+            "Discriminator": {"model_type": discriminator},
+            "Training": {
+                "g_pretrain_steps": 1,
+                "adv_loss_ramp_steps": 1,
+                "Losses": {"sam_weight": 0.1, **losses},
+            },
+        }
+    )
+
+
+def run_steps(config):
+    with META:  # where initial weights cost nothing
+        networks = build_networks(config, META, offset=0.0)
+    schedule, meter = build_schedule(config), Meter()
+    batch = Batch(
+        lr=torch.empty(2, 3, 16, 16, device=META),
+        hr=torch.empty(2, 3, 64, 64, device=META),
+        valid=torch.empty(2, 1, 64, 64, device=META),
+    )
+    for step in range(4):
+        plan = schedule.at(step)
+        meter.add(networks.step(batch, plan, measure=step == 2))
+        assert isinstance(networks.ema, EMA)
+        networks.ema.update(networks.step.generator)
+    stacked = meter.stacked()
+    assert stacked.device == META
+    with pytest.raises((NotImplementedError, RuntimeError), match=r"(?i)meta"):
+        stacked.cpu().tolist()
+    return networks, meter
+
+
+@pytest.mark.parametrize(
+    ("generator", "discriminator"),
+    list(itertools.product(GENERATORS, ["patchgan"]))
+    + [(GENERATORS[1], "standard"), (GENERATORS[1], "esrgan")],
+)
+def test_a_step_runs_on_meta_for_every_network(generator, discriminator):
+    networks, meter = run_steps(config_of(generator, discriminator, {}))
+    for network in (networks.step.generator, networks.step.discriminator, networks.ema.model):
+        tensors = [*network.parameters(), *network.buffers()]
+        assert {tensor.device for tensor in tensors} == {META}
+    for optimizer in (networks.step.optimizer_g, networks.step.optimizer_d):
+        assert optimizer.state
+    assert {"discriminator/D(y)_prob", "adv/grad_ratio", "train_metrics/sam"} <= set(meter.names)
+
+
+@pytest.mark.parametrize("losses", GAMES)
+def test_a_step_runs_on_meta_for_every_objective(losses):
+    run_steps(config_of(GENERATORS[2], "patchgan", losses))
+
+
+def test_the_proof_can_fail():
+    """A host synchronisation in the step would be seen."""
+    config = config_of(GENERATORS[2], "patchgan", {})
+    with META:  # where initial weights cost nothing
+        networks = build_networks(config, META, offset=0.0)
+    with pytest.raises((NotImplementedError, RuntimeError), match=r"(?i)meta"):
+        float(networks.step.generator(torch.empty(1, 3, 8, 8, device=META)).mean())
