@@ -68,7 +68,7 @@ def run_training(
             if state is None:
                 write_text(folder.config, dump_config(config))
                 write_run_json(folder, config, device)
-                trainer.recorder.event("start", 0)
+                trainer.recorder.event("start", 0, max_steps=trainer.max_steps)
             else:
                 _go_on(trainer, config, state, warn)
             with progress(trainer.max_steps, trainer.step) as reporter, _explained(config):
@@ -197,7 +197,7 @@ def _go_on(
     if not trainer.folder.run_json.exists():
         write_run_json(trainer.folder, config, trainer.validator.device)
     trainer.load_state_dict(state)
-    trainer.recorder.event("resume", trainer.step)
+    trainer.recorder.event("resume", trainer.step, max_steps=trainer.max_steps)
 
 
 def changed_keys(old: Path, config: RunConfig) -> list[str]:

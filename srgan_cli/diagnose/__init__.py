@@ -1,0 +1,17 @@
+"""Reads the log of a training and says what is wrong with it, and what to change."""
+
+from srgan_cli.diagnose.engine import diagnose_run, examine
+from srgan_cli.diagnose.readers import read_run
+from srgan_cli.diagnose.report import Finding, NotChecked, Report, to_json
+from srgan_cli.diagnose.text import report_text
+
+__all__ = [
+    "Finding",
+    "NotChecked",
+    "Report",
+    "diagnose_run",
+    "examine",
+    "read_run",
+    "report_text",
+    "to_json",
+]

@@ -1,0 +1,323 @@
+"""NUM01-06: broken, masked, spiking, diverging and clipped numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from srgan_cli import runfolder as names
+from srgan_cli.diagnose import knobs, stats
+from srgan_cli.diagnose import thresholds as limit
+from srgan_cli.diagnose.balance import loss_form
+from srgan_cli.diagnose.log import LOSSES, TRAIN_L1, VAL_L1, VAL_PSNR, RunLog, Series
+from srgan_cli.diagnose.report import Finding, NotChecked, Remedy, Severity
+from srgan_cli.diagnose.stats import round_nicely
+
+_CLIP_KEY = "Optimizers.gradient_clip_val"
+
+
+def num01(log: RunLog) -> Finding | NotChecked | None:
+    """A loss became NaN or infinite.
+
+    `srgan train` skips such steps and stops after too many in a row; elsewhere the first NaN reaches the weights and
+    everything after it is lost, so the log is judged up to that step only. The first metric to break tells where to
+    look: a content loss points at the data or the rate, a discriminator's loss at the adversarial side.
+    """
+    skipped = log.get(names.SKIPPED_STEPS)
+    count = int(skipped.values.max()) if len(skipped) else 0
+    stopped = _stopped_by_nonfinite(log)
+    if not log.nonfinite and not count and not stopped:
+        return None
+    fatal = stopped or any(not one.recovered for one in log.nonfinite)
+    start = log.nonfinite[0].step if log.nonfinite else _first_skip(skipped)
+    return Finding(
+        "NUM01",
+        "error" if fatal else "warn",
+        "The numbers broke down" if fatal else "Single steps were not finite",
+        _what_broke(log, count, stopped, start),
+        (start, log.last_step),
+        "run",
+        {
+            "first_step": start,
+            "skipped_steps": count,
+            "metrics": [one.name for one in log.nonfinite],
+        },
+        _calm_down(log),
+    )
+
+
+def _stopped_by_nonfinite(log: RunLog) -> bool:
+    for event in log.events:
+        if event.get("event") in ("stop", "end", "failed"):
+            words = " ".join(str(value) for value in event.values()).lower()
+            if "finite" in words or "nan" in words.split():
+                return True
+    return False
+
+
+def _first_skip(skipped: Series) -> int:
+    rows = np.flatnonzero(skipped.values > 0)
+    return int(skipped.steps[rows[0]]) if len(rows) else skipped.window[1]
+
+
+def _what_broke(log: RunLog, count: int, stopped: bool, start: int) -> str:
+    parts = []
+    if log.nonfinite:
+        first = log.nonfinite[0]
+        together = [one.name for one in log.nonfinite if one.step == first.step]
+        parts.append(f"{', '.join(together[:3])} first {first.value} at step {first.step}")
+    if count:
+        parts.append(
+            f"{count} steps with a non-finite loss or gradient were skipped (from step {start})"
+        )
+    if stopped:
+        parts.append("the run stopped because of it")
+    for name, words in ((names.G_NORM, "generator's"), (names.D_NORM, "discriminator's")):
+        before = log.get(name).between(float("-inf"), start + 1)
+        if len(before) >= 5:
+            typical = float(np.median(before.values))
+            parts.append(
+                f"the {words} gradient norm before was {before.values[-1]:.3g} (usually {typical:.3g})"
+            )
+            break
+    return "; ".join(parts)
+
+
+def _calm_down(log: RunLog) -> tuple[Remedy, ...]:
+    g = knobs.g_rate(log)
+    remedies = []
+    clip = log.config.optimizers.gradient_clip_val if log.config else None
+    if not clip:
+        remedies.append(Remedy(_CLIP_KEY, clip, 1.0, "bounds a step that a bad batch causes"))
+    if log.config and log.config.training.precision != "fp32":
+        why = "tells whether the arithmetic is to blame"
+        remedies.append(Remedy("Training.precision", log.config.training.precision, "fp32", why))
+    rate = None if g is None else round_nicely(g / 2)
+    remedies.append(
+        Remedy("Optimizers.optim_g_lr", g, rate, "smaller steps diverge later or never")
+    )
+    return tuple(remedies)
+
+
+def num02(log: RunLog) -> Finding | NotChecked | None:
+    """NaN was replaced by a harmless-looking number before it was logged.
+
+    OpenSR-SRGAN turns NaN into 1e-12 and infinity into 1e12; such a run seems to have converged. Losses that are
+    exactly zero or exactly constant over several rows after having been positive mean the same.
+    """
+    for name in LOSSES:
+        if name == VAL_L1:
+            continue
+        series = log.get(name)
+        values = series.values
+        bad = (np.abs(values - limit.SANITISED_TINY) < 1e-18) | (
+            np.abs(values) > limit.SANITISED_HUGE
+        )
+        frozen = _frozen_from(values) if name not in (names.D_LOSS, names.G_ADVERSARIAL) else None
+        if not bad.any() and frozen is None:
+            continue
+        row = int(np.argmax(bad)) if bad.any() else frozen or 0
+        what = (
+            f"{values[row]:.3g}"
+            if bad.any()
+            else f"exactly {values[row]:.3g} for {len(values) - row} rows"
+        )
+        return Finding(
+            "NUM02",
+            "error",
+            "NaN is masked in the log",
+            f"{name} is {what} from step {int(series.steps[row])} on: a replaced NaN or infinity, not a loss",
+            (int(series.steps[row]), log.last_step),
+            "run",
+            {"metric": name, "step": int(series.steps[row]), "value": float(values[row])},
+            (
+                Remedy(
+                    "nan_to_num in the training code", None, "removed", "let a broken step be seen"
+                ),
+                *_calm_down(log),
+            ),
+        )
+    return None
+
+
+def _frozen_from(values: stats.Values) -> int | None:
+    """First row of a constant end of the series; None when it is alive."""
+    if len(values) < 2 * limit.FROZEN_ROWS or np.all(values == values[-1]):
+        return None
+    changes = np.flatnonzero(np.diff(values) != 0)
+    start = int(changes[-1]) + 1
+    return start if len(values) - start >= limit.FROZEN_ROWS else None
+
+
+def num03(log: RunLog) -> Finding | NotChecked | None:
+    """The content loss spikes: single rows far above their neighbours.
+
+    More than seven robust standard deviations and 1.8 times above the running median, away from the phase change.
+    Clip the gradient norm; if the spikes persist, look at the batches of those steps.
+    """
+    name = TRAIN_L1 if len(log.get(TRAIN_L1)) else names.G_CONTENT
+    steps: list[int] = []
+    factors: list[float] = []
+    judged = 0
+    for part in (log.pre(name), log.adv(name)):
+        # The first rows of a training fall steeply; those of the GAN phase may jump.
+        guard = 10 if part.window[0] == log.first_step else limit.SPIKE_GUARD_ROWS
+        positive = part.where((part.values > 0) & (np.arange(len(part)) >= guard))
+        if len(positive) < limit.MIN_SPIKE_ROWS:
+            continue
+        judged += len(positive)
+        level = np.log(positive.values)
+        rest = level - stats.running_median(level, 21)
+        sigma = max(stats.robust_sigma(level), 1e-3)
+        spikes = (rest > limit.SPIKE_SIGMAS * sigma) & (rest > np.log(limit.SPIKE_FACTOR))
+        steps += [int(step) for step in positive.steps[spikes]]
+        factors += [float(factor) for factor in np.exp(rest[spikes])]
+    if not judged:
+        return NotChecked("NUM03", f"fewer than {limit.MIN_SPIKE_ROWS} rows of {name} in a phase")
+    if not steps:
+        return None
+    shown = ", ".join(str(step) for step in steps[:5]) + (", ..." if len(steps) > 5 else "")
+    return Finding(
+        "NUM03",
+        "warn",
+        "The content loss spikes",
+        f"{len(steps)} spikes of {name}, up to {max(factors):.1f} times its running median, at steps {shown}",
+        (steps[0], steps[-1]),
+        "run",
+        {"steps": steps[:50], "largest_factor": max(factors), "rows": judged},
+        _calm_down(log),
+    )
+
+
+def num04(log: RunLog) -> Finding | NotChecked | None:
+    """Validation got much worse than it had been and did not recover.
+
+    The last three validations have twice the L1 of the best one, or within the adversarial phase three decibels less
+    PSNR. Some loss of PSNR at the start of the adversarial phase is expected and not counted.
+    """
+    found = _worse_l1(log.get(VAL_L1)) or _worse_psnr(
+        log.adv(VAL_PSNR) if log.t_adv else log.get(VAL_PSNR)
+    )
+    count = max(len(log.get(VAL_L1)), len(log.get(VAL_PSNR)))
+    if count < 5:
+        return NotChecked("NUM04", f"{count} validations; needs 5")
+    if not found:
+        return None
+    message, window, numbers = found
+    g = knobs.g_rate(log)
+    rate = None if g is None else round_nicely(g / 3)
+    remedies = [
+        Remedy("Optimizers.optim_g_lr", g, rate, "the weights moved away from a good solution")
+    ]
+    if log.t_adv is not None:
+        remedies.append(knobs.weaker_beta(log, 5, "if it began with the adversarial phase"))
+    severity: Severity = "error"
+    return Finding(
+        "NUM04", severity, "Validation diverged", message, window, "run", numbers, tuple(remedies)
+    )
+
+
+_Worse = tuple[str, tuple[int, int], dict[str, float]]
+
+
+def _worse_l1(l1: Series) -> _Worse | None:
+    if len(l1) < 5:
+        return None
+    best, now = int(np.argmin(l1.values)), float(np.median(l1.values[-3:]))
+    low = float(l1.values[best])
+    sigma = stats.robust_sigma(l1.values)
+    if (
+        best >= len(l1) - 3
+        or now <= limit.DIVERGED_FACTOR * low
+        or now - low <= limit.DIVERGED_SIGMAS * sigma
+    ):
+        return None
+    step = int(l1.steps[best])
+    message = f"validation L1 is {now:.3g} over the last three validations, {now / low:.1f} times the best ({low:.3g} at step {step})"
+    return message, (step, int(l1.steps[-1])), {"best": low, "now": now, "best_step": float(step)}
+
+
+def _worse_psnr(psnr: Series) -> _Worse | None:
+    if len(psnr) < 6:
+        return None
+    smooth = stats.running_median(psnr.values, 3)
+    best, now = int(np.argmax(smooth)), float(np.median(psnr.values[-3:]))
+    fall = float(smooth[best]) - now
+    if (
+        best >= len(psnr) - 3
+        or fall <= limit.DIVERGED_DB
+        or fall <= limit.DIVERGED_SIGMAS * stats.robust_sigma(psnr.values)
+    ):
+        return None
+    if np.any(psnr.values[-3:] > smooth[best] - limit.DIVERGED_DB / 2):
+        return None
+    step = int(psnr.steps[best])
+    message = f"validation PSNR has fallen by {fall:.1f} dB to {now:.2f} since step {step} and not recovered"
+    return (
+        message,
+        (step, int(psnr.steps[-1])),
+        {"fall_db": fall, "now": now, "best_step": float(step)},
+    )
+
+
+def num05(log: RunLog) -> Finding | NotChecked | None:
+    """Validation jumps up and down from one time to the next.
+
+    The noise between validations is more than a quarter of the metric itself: the weights jump about. The generator's
+    rate is too high, or it has no warm-up.
+    """
+    l1 = log.get(VAL_L1)
+    if len(l1) < limit.MIN_VALIDATIONS:
+        return NotChecked("NUM05", f"{len(l1)} validations; needs {limit.MIN_VALIDATIONS}")
+    # The first validations fall steeply; that is progress, not noise.
+    values = l1.values[2:]
+    noise = stats.robust_sigma(values) / float(np.median(values))
+    if noise <= limit.UNSTABLE_VALIDATION:
+        return None
+    g = knobs.g_rate(log)
+    rate = None if g is None else round_nicely(g / 5)
+    return Finding(
+        "NUM05",
+        "warn",
+        "Validation is unstable",
+        f"validation L1 varies by {noise:.0%} from one validation to the next (healthy runs: up to 19 %)",
+        l1.window,
+        "run",
+        {"noise": noise},
+        (Remedy("Optimizers.optim_g_lr", g, rate, "the weights jump about"),),
+    )
+
+
+def num06(log: RunLog) -> Finding | NotChecked | None:
+    """Gradient norms are huge, or clipped at practically every step.
+
+    Clipping is a safety net; where it acts on more than nine rows in ten it sets the step size itself. A note, and a warning
+    when the usual norm is above 100.
+    """
+    norms = {"Generator": log.get(names.G_NORM), "Discriminator": log.adv(names.D_NORM)}
+    known = {who: norm for who, norm in norms.items() if len(norm) >= limit.MIN_ADVERSARIAL_ROWS}
+    if not known:
+        return NotChecked("NUM06", "too few rows with gradient norms in the log")
+    clip = log.config.optimizers.gradient_clip_val if log.config else 0.0
+    wasserstein = loss_form(log) == "wasserstein"
+    for who, norm in known.items():
+        typical = float(np.median(norm.values))
+        always = stats.share_of(norm.values > clip) if clip else 0.0
+        huge = typical > limit.NORM_HUGE and not (wasserstein and who == "Discriminator")
+        if not huge and always <= limit.CLIPPED_SHARE:
+            continue
+        words = f"{who.lower()}'s gradient norm is usually {typical:.3g}"
+        if always > limit.CLIPPED_SHARE:
+            words += f", above gradient_clip_val {clip:g} in {always:.0%} of the rows"
+        new = stats.round_nicely(typical) if not huge else 1.0
+        why = "clip outliers, not every step" if not huge else "bounds the steps"
+        return Finding(
+            "NUM06",
+            "warn" if huge and always <= limit.CLIPPED_SHARE else "info",
+            "Gradients are huge" if huge else "Gradients are always clipped",
+            f"the {words}",
+            norm.window,
+            "run",
+            {"typical_norm": typical, "clipped_share": always},
+            (Remedy(_CLIP_KEY, clip or None, new, why),) if new != clip else (),
+        )
+    return None

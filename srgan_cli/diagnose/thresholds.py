@@ -1,0 +1,135 @@
+"""Every number that a rule compares with, in one table.
+
+Each rule asks for significance, practical effect and persistence. Balance is measured in two
+normalised quantities (see `balance.py`): the separation q = (D(y) - D(G(x))) / target, 0 at
+chance and 1 for a perfect discriminator, and L', the discriminator's loss with 0 = best
+possible and 1 = chance.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+TAIL_SHARE: Final = 0.3
+"""The tail, on which a state is judged, is this last share of a phase."""
+PERSISTENT: Final = 0.8
+"""Share of the tail's rows for which a condition must hold."""
+
+MIN_ADVERSARIAL_ROWS: Final = 15
+MIN_OSCILLATION_ROWS: Final = 200
+MIN_TREND_ROWS: Final = 12
+MIN_VALIDATIONS: Final = 8
+MIN_ROWS: Final = 5
+"""Fewer rows than this and the whole log says nothing."""
+MIN_SPIKE_ROWS: Final = 30
+
+# Balance
+OVERPOWER_Q: Final = 0.75
+OVERPOWER_LOSS: Final = 0.35
+OVERPOWER_ROW_Q: Final = 0.55
+OVERPOWER_CLOSING: Final = -0.1
+OVERPOWER_HARD_Q: Final = 0.92
+OVERPOWER_HARD_LOSS: Final = 0.1
+DEAD_MAX_Q: Final = 0.12
+DEAD_LOSS_BAND: Final = 0.07
+LEARNED_Q: Final = 0.25
+EQUILIBRIUM_LOSS: Final = (0.88, 1.02)
+BEATEN_Q: Final = -0.05
+BEATEN_LOSS: Final = 1.02
+TRAVEL_NONE: Final = 5e-3
+"""Sum of D's rates below which Adam cannot have moved its weights noticeably."""
+TRAVEL_EARLY: Final = 0.06
+"""Healthy discriminators had separated by then."""
+TRAVEL_AMPLE: Final = 0.3
+DEAD_STEPS: Final = 300
+"""Every discriminator looks dead in its first adversarial steps."""
+RISING_Q: Final = 0.02
+RISING_P: Final = 0.01
+HIGH_Q: Final = 0.65
+LOW_Q: Final = 0.25
+OSCILLATION_FLIPS: Final = 4
+OSCILLATION_LAG_ONE: Final = 0.3
+
+# Influence of the adversarial term: gradient ratio at the last layer, else ratio of the losses
+INFLUENCE_CHANGED: Final = 0.05
+INFLUENCE_NONE: Final = 1e-3
+INFLUENCE_LITTLE: Final = 1e-2
+INFLUENCE_TARGET: Final = 0.05
+INFLUENCE_DOMINATES: Final = 1.0
+LOSS_RATIO_DOMINATES: Final = 3.0
+LOSS_RATIO_CHANGED: Final = 1.0
+HF_CHANGED: Final = 0.15
+"""Relative change of the high-frequency energy that counts as "the images changed"."""
+HF_VISIBLE: Final = 0.1
+L1_DEGRADED: Final = 1.2
+CRITIC_GROWTH: Final = 20.0
+CRITIC_LEVEL: Final = 10.0
+
+# Numerics
+SANITISED_TINY: Final = 1e-12
+SANITISED_HUGE: Final = 1e11
+FROZEN_ROWS: Final = 5
+SPIKE_SIGMAS: Final = 7.0
+SPIKE_FACTOR: Final = 1.8
+SPIKE_GUARD_ROWS: Final = 3
+DIVERGED_FACTOR: Final = 2.0
+DIVERGED_SIGMAS: Final = 5.0
+DIVERGED_DB: Final = 3.0
+UNSTABLE_VALIDATION: Final = 0.25
+CLIPPED_SHARE: Final = 0.9
+NORM_HUGE: Final = 100.0
+
+# Schedule
+SHORT_PRETRAIN_SHARE: Final = 0.05
+SHORT_PRETRAIN_GAIN_INFO: Final = 0.12
+SHORT_PRETRAIN_GAIN_WARN: Final = 0.40
+TREND_P: Final = 0.05
+ABRUPT_ROWS: Final = 2
+ABRUPT_JUMP: Final = 1.25
+ABRUPT_SIGMAS: Final = 5.0
+BLIND_Q: Final = 0.1
+RATE_DEAD: Final = 1e-2
+RATE_DEAD_SHARE: Final = 0.2
+CUT: Final = 0.95
+"""A rate that falls below this share of its last value was cut."""
+REGULAR_CUTS: Final = 3
+REGULAR_SPREAD: Final = 0.25
+PLAN_TOLERANCE: Final = 0.02
+PLAN_ROWS: Final = 3
+
+# EMA and fit
+CONSTANT_STD: Final = 1e-5
+CONSTANT_VALIDATIONS: Final = 5
+TRAIN_FELL: Final = 1.3
+EMA_SLOW_SHARE: Final = 0.25
+EMA_LAG_RATIO: Final = 1.5
+EMA_LAG_RATIO_ALONE: Final = 3.0
+"""Without a known decay only a gap this large is put down to the EMA."""
+OVERFIT_VALIDATIONS: Final = 12
+OVERFIT_AGE: Final = 0.3
+OVERFIT_RISE: Final = 0.06
+OVERFIT_SIGMAS: Final = 3.0
+OVERFIT_P: Final = 0.02
+OVERFIT_TRAIN_FALL: Final = 0.03
+NOTHING_LEARNED: Final = 0.05
+
+# System
+DATA_WAIT_INFO: Final = 0.3
+DATA_WAIT_WARN: Final = 0.5
+SLOWDOWN: Final = 2.0
+STALLED_SECONDS: Final = 1800.0
+STALLED_INTERVALS: Final = 20.0
+
+# Images: amplitudes are shares of the value range
+GRID_Z: Final = 5.0
+GRID_P: Final = 0.005
+GRID_INFO: Final = 0.0015
+GRID_WARN: Final = 0.005
+GRID_ERROR: Final = 0.015
+GRID_TEXTURE_WARN: Final = 0.5
+"""Pattern against the quietest texture of the tiles."""
+GRID_VALIDATIONS: Final = 3
+GRID_MAX_TILES: Final = 16
+"""More change nothing above the practical gate of 0.15 %, and cost time."""
+GRID_SURE_TILES: Final = 16
+GRID_HR_SHARE: Final = 0.5
