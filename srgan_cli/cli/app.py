@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 import traceback
@@ -62,10 +61,6 @@ def main() -> None:
     except SrganError as err:
         console.error(err)
         raise SystemExit(err.exit_code) from None
-    except BrokenPipeError:
-        # The reader of our stdout (`| head`) went away; nothing is wrong.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(0) from None
     except Exception as err:
         place = _write_crash_report()
         console.error(

@@ -35,7 +35,7 @@ def train(
         typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the YAML; repeatable."),
     ] = None,
 ) -> None:
-    r"""Train a super-resolution GAN; prints the path of the exported weights.
+    """Train a super-resolution GAN; prints the path of the exported weights.
 
     \b
     srgan train cfg.yaml

@@ -1,0 +1,121 @@
+"""`srgan evaluate`."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from srgan_cli.infer.evaluate import Evaluation
+
+
+def evaluate(
+    hr: Annotated[list[str], typer.Argument(metavar="HR...", help="HR rasters.")],
+    weights: Annotated[
+        Path, typer.Option("--weights", "-w", help="Weights file of a run (.safetensors).")
+    ],
+    degradation: Annotated[
+        Literal["bicubic", "area", "gaussian"], typer.Option(help="How LR is made of HR.")
+    ] = "bicubic",
+    bidx: Annotated[
+        list[str] | None,
+        typer.Option("--bidx", "-b", help="Bands to read, from 1, in network order: 1,2,3."),
+    ] = None,
+    nodata: Annotated[
+        float | None, typer.Option(help="Nodata value, where the raster does not say so.")
+    ] = None,
+    tile: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="PX", help="LR pixels per tile; default: by memory."),
+    ] = None,
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda[:N]")] = "auto",
+    precision: Annotated[Literal["auto", "fp32", "bf16"], typer.Option(help="auto = fp32.")] = (
+        "auto"
+    ),
+    force: Annotated[
+        bool, typer.Option("--force", help="Go on where values do not fit the weights.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Degrade HR rasters, super-resolve them, and compare SR and bicubic with the truth."""
+    from srgan_cli.cli import console
+    from srgan_cli.cli.infer import parse_bidx
+    from srgan_cli.infer import InferOptions, load
+    from srgan_cli.infer.evaluate import evaluate_file, mean
+
+    options = InferOptions(
+        bidx=parse_bidx(bidx or []),
+        nodata=nodata,
+        tile_px=tile,
+        device=device,
+        precision=precision,
+        force=force,
+    )
+    model = load(weights)
+    results = []
+    with console.progress("evaluate", len(hr)) as bar:
+        for path in hr:
+            results.append(evaluate_file(model, path, degradation, options))
+            bar.advance(1, f"{Path(path).name} {results[-1].gain:+.2f} dB")
+    if as_json:
+        report = {
+            "weights": str(weights),
+            "degradation": degradation,
+            "scale": model.info.scale,
+            "files": [each.as_dict() for each in results],
+            "mean": mean(results),
+        }
+        console.answer(json.dumps(_finite(report), indent=2, allow_nan=False))
+    else:
+        console.answer(_table(results, mean(results)))
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity and no NaN: None stands for them."""
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _table(results: list[Evaluation], means: dict[str, float]) -> str:
+    """Plain columns: PSNR in dB, SAM in degrees."""
+    width = max(len("mean"), *(len(Path(each.file).name) for each in results))
+    head = (
+        f"{'file':<{width}}  {'PSNR':>6} {'bicubic':>7} {'gain':>6}   {'SSIM':>6} {'bicubic':>7}   "
+        f"{'SAM':>6} {'bicubic':>7}   {'peak':>6}"
+    )
+    rows = [
+        _row(
+            Path(each.file).name,
+            width,
+            (each.sr.psnr, each.bicubic.psnr, each.gain),
+            (each.sr.ssim, each.bicubic.ssim, each.sr.sam, each.bicubic.sam),
+            f"{each.peak:g}",
+        )
+        for each in results
+    ]
+    if len(results) > 1:
+        psnr = (means["psnr"], means["bicubic_psnr"], means["gain"])
+        others = (means["ssim"], means["bicubic_ssim"], means["sam"], means["bicubic_sam"])
+        rows.append(_row("mean", width, psnr, others, ""))
+    return "\n".join([head, *rows])
+
+
+def _row(
+    name: str,
+    width: int,
+    psnr: tuple[float, float, float],
+    others: tuple[float, float, float, float],
+    peak: str,
+) -> str:
+    ssim, bicubic_ssim, sam, bicubic_sam = others
+    return (
+        f"{name:<{width}}  {psnr[0]:6.2f} {psnr[1]:7.2f} {psnr[2]:+6.2f}   {ssim:6.4f} "
+        f"{bicubic_ssim:7.4f}   {sam:6.3f} {bicubic_sam:7.3f}   {peak:>6}"
+    )

@@ -1,0 +1,1 @@
+"""GeoTIFFs -> batches of (lr, hr, valid); radiometry, degradation, augmentation."""

@@ -1,0 +1,251 @@
+"""Crops of scenes: cut exactly, placed as a pure function of the sample's number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.random import PCG64, Generator, SeedSequence
+from numpy.typing import NDArray
+from rasterio.windows import Window
+from torch import Tensor
+
+from srgan_cli.data.augment import NUM_ELEMENTS, dihedral
+from srgan_cli.data.batch import Batch
+from srgan_cli.data.degradation import add_noise, degrade, margin_px
+from srgan_cli.data.radiometry import Radiometry
+from srgan_cli.data.rasters import RasterPool, read_window, valid_mask
+
+TRIES = 16
+"""Places tried for a crop with enough valid pixels before the best of them is taken."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The part of a raster (pair) that crops are taken from, in HR pixels."""
+
+    hr: str
+    lr: str | None
+    """None: LR is made from HR."""
+    hr_bands: tuple[int, ...]
+    lr_bands: tuple[int, ...]
+    height: int
+    """Of the whole raster, cut to a multiple of the scale; LR is made as if from all of it."""
+    width: int
+    first_row: int
+    """Crops lie within first_row ... end_row - 1; both are multiples of the scale."""
+    end_row: int
+    valid_fraction: float
+    valid_spots: NDArray[np.int32]
+    """(N, 2): known valid pixels of this part; empty where all are valid."""
+
+    @property
+    def valid_area(self) -> float:
+        """Valid pixels of this part."""
+        return (self.end_row - self.first_row) * self.width * self.valid_fraction
+
+
+@dataclass(frozen=True)
+class Place:
+    """Upper left corner of a crop in HR pixels, a multiple of the scale."""
+
+    scene: Scene
+    row: int
+    col: int
+
+
+class Cutter:
+    """Reads crops of one size; LR made here equals that of the whole degraded scene."""
+
+    def __init__(
+        self,
+        crop_px: int,
+        scale: int,
+        radiometry: Radiometry,
+        nodata: float | None = None,
+        kind: str = "bicubic",
+        mtf_nyquist: float = 0.25,
+        noise_std: float = 0.0,
+    ) -> None:
+        self.crop_px = crop_px
+        self.scale = scale
+        self._radiometry = radiometry
+        self._nodata = nodata
+        self._kind, self._mtf_nyquist, self._noise_std = kind, mtf_nyquist, noise_std
+        self._margin = margin_px(scale, kind, mtf_nyquist)
+        self._pool = RasterPool()
+
+    def cut(self, place: Place, noise_seed: int) -> Batch:
+        """The crop at `place`, without batch dimension.
+
+        Raises:
+            RefusedError: a file cannot be read there.
+        """
+        if place.scene.lr is not None:
+            return self._cut_pair(place, place.scene.lr)
+        return self._cut_hr(place, noise_seed)
+
+    def valid_fraction(self, place: Place) -> float:
+        """Share of valid pixels of the crop at `place`."""
+        scene, size = place.scene, self.crop_px
+        window = Window(place.col, place.row, size, size)
+        valid = valid_mask(self._pool.get(scene.hr), window, scene.hr_bands, self._nodata)
+        if scene.lr is not None:
+            window = self._lr_window(place)
+            lr_valid = valid_mask(self._pool.get(scene.lr), window, scene.lr_bands, self._nodata)
+            valid = valid & self._grown(lr_valid)
+        return float(valid.mean())
+
+    def close(self) -> None:
+        """Close all files; the next crop opens them again."""
+        self._pool.close()
+
+    def _cut_hr(self, place: Place, noise_seed: int) -> Batch:
+        scene, size, scale = place.scene, self.crop_px, self.scale
+        top, left = max(place.row - self._margin, 0), max(place.col - self._margin, 0)
+        bottom = min(place.row + size + self._margin, scene.height)
+        right = min(place.col + size + self._margin, scene.width)
+        window = Window(left, top, right - left, bottom - top)
+        seen, valid = self._read(scene.hr, window, scene.hr_bands)
+        row, col = place.row - top, place.col - left
+        rows, cols = _square(row, col, size)
+        lr_rows, lr_cols = _square(row // scale, col // scale, size // scale)
+        lr = degrade(seen[None], scale, self._kind, self._mtf_nyquist)[0, :, lr_rows, lr_cols]
+        noise = torch.Generator().manual_seed(noise_seed) if self._noise_std else None
+        return Batch(
+            lr=add_noise(lr, self._noise_std, noise),
+            hr=seen[:, rows, cols],
+            valid=_as_mask(valid[rows, cols]),
+        )
+
+    def _cut_pair(self, place: Place, lr_path: str) -> Batch:
+        scene, size = place.scene, self.crop_px
+        window = Window(place.col, place.row, size, size)
+        hr, hr_valid = self._read(scene.hr, window, scene.hr_bands)
+        lr, lr_valid = self._read(lr_path, self._lr_window(place), scene.lr_bands)
+        return Batch(lr, hr, _as_mask(hr_valid & self._grown(lr_valid)))
+
+    def _read(
+        self, path: str, window: Window, bands: Sequence[int]
+    ) -> tuple[Tensor, NDArray[np.bool_]]:
+        stored, valid = read_window(self._pool.get(path), window, bands, self._nodata)
+        return self._radiometry.to_network(torch.from_numpy(stored)), valid
+
+    def _lr_window(self, place: Place) -> Window:
+        side = self.crop_px // self.scale
+        return Window(place.col // self.scale, place.row // self.scale, side, side)
+
+    def _grown(self, lr_valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """The LR mask on the HR grid."""
+        return lr_valid.repeat(self.scale, axis=0).repeat(self.scale, axis=1)
+
+
+class TrainCrops:
+    """Map-style data set: sample number -> random crop, whoever reads it and in whatever order."""
+
+    def __init__(
+        self,
+        scenes: Sequence[Scene],
+        cutter: Cutter,
+        seed: int,
+        min_valid_fraction: float,
+        augment: bool,
+    ) -> None:
+        self._scenes = tuple(scenes)
+        self._areas = np.cumsum([scene.valid_area for scene in scenes])
+        self._cutter = cutter
+        self._seed = seed
+        self._min_valid_fraction = min_valid_fraction
+        self._augment = augment
+
+    def __getitem__(self, number: int) -> Batch:
+        """Crop `number`, without batch dimension."""
+        rng = Generator(PCG64(SeedSequence([self._seed, number])))
+        crop = self._cutter.cut(self._place(rng), int(rng.integers(2**63)))
+        if not self._augment:
+            return crop
+        element = int(rng.integers(NUM_ELEMENTS))
+        return Batch(*(dihedral(image, element) for image in crop))
+
+    def close(self) -> None:
+        """Close all files of this process."""
+        self._cutter.close()
+
+    def _place(self, rng: Generator) -> Place:
+        """A random place; scenes count by their valid area."""
+        best, best_fraction = self._draw(rng), -1.0
+        place = best
+        for _ in range(TRIES):
+            if not len(place.scene.valid_spots):
+                return place
+            fraction = self._cutter.valid_fraction(place)
+            if fraction >= self._min_valid_fraction:
+                return place
+            if fraction > best_fraction:
+                best, best_fraction = place, fraction
+            place = self._draw(rng)
+        return best
+
+    def _draw(self, rng: Generator) -> Place:
+        chosen = np.searchsorted(self._areas, rng.random() * self._areas[-1], side="right")
+        scene = self._scenes[min(int(chosen), len(self._scenes) - 1)]
+        row_low, col_low = scene.first_row, 0
+        row_high, col_high = (
+            scene.end_row - self._cutter.crop_px,
+            scene.width - self._cutter.crop_px,
+        )
+        if len(scene.valid_spots):
+            # Any crop around a valid pixel: crops count by their number of valid pixels.
+            row, col = (
+                int(value) for value in scene.valid_spots[rng.integers(len(scene.valid_spots))]
+            )
+            row_low, row_high = self._around(row, row_low, row_high)
+            col_low, col_high = self._around(col, col_low, col_high)
+        scale = self._cutter.scale
+        return Place(
+            scene,
+            scale * int(rng.integers(-(-row_low // scale), row_high // scale + 1)),
+            scale * int(rng.integers(-(-col_low // scale), col_high // scale + 1)),
+        )
+
+    def _around(self, position: int, low: int, high: int) -> tuple[int, int]:
+        """First and last start within [low, high], multiples of the scale, of a crop that holds `position`."""
+        scale, last_start = self._cutter.scale, position // self._cutter.scale * self._cutter.scale
+        first_start = last_start - self._cutter.crop_px + scale
+        return min(max(first_start, low), high), max(min(last_start, high), low)
+
+
+def fixed_places(
+    scenes: Sequence[Scene], cutter: Cutter, count: int, seed: int, min_valid_fraction: float
+) -> list[Place]:
+    """At most `count` places of crops that do not overlap and hold enough valid pixels.
+
+    Taken in random order from the grid of crops over all scenes, so that they spread.
+    """
+    size = cutter.crop_px
+    grids = [((s.end_row - s.first_row) // size, s.width // size) for s in scenes]
+    ends = np.cumsum([rows * cols for rows, cols in grids])
+    # A spawn key keeps these numbers apart from those of the training samples.
+    rng = Generator(PCG64(SeedSequence([seed], spawn_key=(1,))))
+    places: list[Place] = []
+    for cell in rng.permutation(int(ends[-1])):
+        index = int(np.searchsorted(ends, cell, side="right"))
+        rows, cols = grids[index]
+        row, col = divmod(int(cell - ends[index]) + rows * cols, cols)
+        scene = scenes[index]
+        place = Place(scene, scene.first_row + row * size, col * size)
+        if not len(scene.valid_spots) or cutter.valid_fraction(place) >= min_valid_fraction:
+            places.append(place)
+            if len(places) == count:
+                break
+    return places
+
+
+def _square(row: int, col: int, side: int) -> tuple[slice, slice]:
+    return slice(row, row + side), slice(col, col + side)
+
+
+def _as_mask(valid: NDArray[np.bool_]) -> Tensor:
+    return torch.from_numpy(valid.astype(np.float32))[None]

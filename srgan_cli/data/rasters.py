@@ -1,0 +1,220 @@
+"""Windows of rasters with their masks.
+
+GDAL talks to Python's `rasterio` logger only inside a `gdal_env`; outside it writes to the
+terminal. So open and read inside one.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import NodataShadowWarning, NotGeoreferencedWarning, RasterioError
+from rasterio.io import DatasetReader
+from rasterio.windows import Window
+
+from srgan_cli.data.fill import fill_nearest
+from srgan_cli.errors import RefusedError
+
+CACHE_BYTES = 128 * 2**20
+"""GDAL's block cache; its own default, 5 % of the memory, would count once per loader process."""
+
+OPEN_DATASETS = 32
+"""Datasets one process keeps open."""
+
+Shape = tuple[int, int]
+
+__all__ = [
+    "CACHE_BYTES",
+    "RasterPool",
+    "fill_nearest",
+    "gdal_env",
+    "image_bands",
+    "open_raster",
+    "read_pixels",
+    "read_window",
+    "valid_mask",
+]
+
+
+def gdal_env(cache_bytes: int = CACHE_BYTES) -> AbstractContextManager[Any]:
+    """A GDAL environment with a bounded block cache whose messages stay off the terminal."""
+    env: AbstractContextManager[Any] = rasterio.Env(GDAL_CACHEMAX=cache_bytes)
+    return env
+
+
+def open_raster(path: str) -> DatasetReader:
+    """The open dataset; RefusedError with the file's name where that fails."""
+    try:
+        with _silent(NotGeoreferencedWarning):
+            return rasterio.open(path)
+    except (RasterioError, OSError) as err:
+        raise RefusedError(
+            f"cannot open {path}: {reason(err)}", "give a file that `gdalinfo` can read"
+        ) from err
+
+
+def reason(err: BaseException) -> str:
+    """GDAL's own words: rasterio's "Read failed" hides them in the cause."""
+    while isinstance(err.__cause__, Exception):
+        err = err.__cause__
+    return " ".join(str(err).split()) or type(err).__name__
+
+
+def image_bands(dataset: DatasetReader) -> tuple[int, ...]:
+    """Numbers of the bands that are not alpha, counted from 1."""
+    interpretations = enumerate(dataset.colorinterp, start=1)
+    return tuple(band for band, kind in interpretations if kind != ColorInterp.alpha)
+
+
+def read_window(
+    dataset: DatasetReader, window: Window, bands: Sequence[int], nodata: float | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Stored values (C, H, W) with invalid pixels filled from the nearest valid ones, and valid (H, W).
+
+    `window` must lie inside the dataset. A pixel is valid where it is so in each of `bands`: by
+    the dataset's mask (nodata, alpha, mask band, .msk file), finite, and not `nodata`. An alpha
+    band among `bands` counts as imagery and masks nothing.
+
+    Raises:
+        RefusedError: the file cannot be read there.
+    """
+    values, valid = read_pixels(dataset, window, bands, nodata)
+    return fill_nearest(values, valid), valid
+
+
+def valid_mask(
+    dataset: DatasetReader, window: Window, bands: Sequence[int], nodata: float | None = None
+) -> NDArray[np.bool_]:
+    """The `valid` (H, W) of `read_window`; reads no values where the masks alone decide."""
+    if nodata is None and not any("float" in dataset.dtypes[band - 1] for band in bands):
+        return _masks(dataset, window, bands, None)
+    return read_pixels(dataset, window, bands, nodata)[1]
+
+
+def read_pixels(
+    dataset: DatasetReader,
+    window: Window,
+    bands: Sequence[int],
+    nodata: float | None = None,
+    shape: Shape | None = None,
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """As `read_window`, but not filled, and decimated to `shape` where that is given."""
+    out_shape = None if shape is None else (len(bands), *shape)
+    try:
+        stored = dataset.read(list(bands), window=window, out_shape=out_shape)
+    except (RasterioError, OSError) as err:
+        raise _unreadable(dataset, window, err) from err
+    valid = _masks(dataset, window, bands, shape)
+    if nodata is not None:
+        valid &= (stored != nodata).all(axis=0)
+    # float64 holds values that float32 does not; they come out infinite, hence invalid.
+    with np.errstate(over="ignore"):
+        values: NDArray[np.float32] = stored.astype(np.float32)
+    if stored.dtype.kind == "f":
+        valid &= np.isfinite(values).all(axis=0)
+    return values, valid
+
+
+def _masks(
+    dataset: DatasetReader, window: Window, bands: Sequence[int], shape: Shape | None
+) -> NDArray[np.bool_]:
+    plan = _mask_plan(dataset, bands)
+    valid = np.ones(shape or (window.height, window.width), dtype=np.bool_)
+    try:
+        if plan.masked:
+            out_shape = None if shape is None else (len(plan.masked), *shape)
+            with _silent(NodataShadowWarning) if plan.shadowed else nullcontext():
+                masks = dataset.read_masks(plan.masked, window=window, out_shape=out_shape)
+            valid &= (masks != 0).all(axis=0)
+        if plan.alpha is not None:
+            valid &= dataset.read(plan.alpha, window=window, out_shape=shape) != 0
+    except (RasterioError, OSError) as err:
+        raise _unreadable(dataset, window, err) from err
+    return valid
+
+
+class _MaskPlan(NamedTuple):
+    masked: list[int]
+    """Bands whose masks must be looked at; a mask shared by all bands is looked at once."""
+    alpha: int | None
+    """Band whose values count as a mask."""
+    shadowed: bool
+    """Nodata makes GDAL leave alpha out of its masks, of which rasterio warns."""
+
+
+def _mask_plan(dataset: DatasetReader, bands: Sequence[int]) -> _MaskPlan:
+    plans = _PLANS.setdefault(dataset, {})
+    key = tuple(bands)
+    if key not in plans:
+        plans[key] = _make_mask_plan(dataset, bands)
+    return plans[key]
+
+
+_PLANS: WeakKeyDictionary[DatasetReader, dict[tuple[int, ...], _MaskPlan]] = WeakKeyDictionary()
+"""Asking a dataset for its mask flags takes as long as reading a small window."""
+
+
+def _make_mask_plan(dataset: DatasetReader, bands: Sequence[int]) -> _MaskPlan:
+    usable = image_bands(dataset)
+    alpha = [band for band in range(1, dataset.count + 1) if band not in usable]
+    flags = dataset.mask_flag_enums
+    own: list[int] = []
+    shared: list[int] = []
+    for band in bands:
+        flag = flags[band - 1]
+        if MaskFlags.alpha in flag or MaskFlags.all_valid in flag:
+            continue
+        (shared if MaskFlags.per_dataset in flag else own).append(band)
+    return _MaskPlan(
+        masked=own + shared[:1],
+        alpha=alpha[0] if alpha and not set(alpha) & set(bands) else None,
+        shadowed=bool(alpha) and dataset.nodata is not None,
+    )
+
+
+@contextmanager
+def _silent(category: type[Warning]) -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", category)
+        yield
+
+
+def _unreadable(dataset: DatasetReader, window: Window, err: BaseException) -> RefusedError:
+    place = f"rows {window.row_off}..{window.row_off + window.height - 1}"
+    return RefusedError(
+        f"cannot read {dataset.name} at {place}: {reason(err)}",
+        "the file is damaged or incomplete; replace it or take it out of the list",
+    )
+
+
+class RasterPool:
+    """Open datasets by path, the most recently used ones; crosses process borders empty."""
+
+    def __init__(self, limit: int = OPEN_DATASETS) -> None:
+        self._limit = limit
+        self._open: OrderedDict[str, DatasetReader] = OrderedDict()
+
+    def get(self, path: str) -> DatasetReader:
+        """The dataset, opened now if it is not open yet."""
+        dataset = self._open.pop(path, None) or open_raster(path)
+        self._open[path] = dataset
+        if len(self._open) > self._limit:
+            self._open.popitem(last=False)[1].close()
+        return dataset
+
+    def close(self) -> None:
+        """Close all datasets; `get` opens them again."""
+        while self._open:
+            self._open.popitem()[1].close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_limit": self._limit, "_open": OrderedDict()}

@@ -1,0 +1,209 @@
+"""Facts about a raster, from its header and a quick look at its pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.enums import ColorInterp
+from rasterio.io import DatasetReader
+from rasterio.transform import Affine
+from rasterio.windows import Window
+
+from srgan_cli.data.rasters import image_bands, open_raster, read_pixels
+from srgan_cli.errors import RefusedError
+
+LOOK_PX = 384
+"""Side of the decimated image that a raster is judged by."""
+
+WHOLE_READ_PIXELS = 4096 * 4096
+"""Without overviews a larger raster is judged by patches: decimating it would read all of it."""
+
+PATCHES = 12
+"""Patches along a side of such a raster."""
+
+NUM_SPOTS = 4096
+"""Valid places remembered of a raster with invalid pixels."""
+
+
+@dataclass(frozen=True)
+class Raster:
+    """One file: header facts, the bands to read, and what a decimated look showed."""
+
+    path: str
+    width: int
+    height: int
+    dtype: str
+    crs: str
+    """"" without one."""
+    transform: Affine
+    bands: tuple[int, ...]
+    """Bands to read, counted from 1, in network order."""
+    descriptions: tuple[str, ...]
+    """Of these bands; "" where there is none."""
+    gsd_m: float | None
+    """Pixel size in metres; None without a projected CRS."""
+    scaled: bool
+    """Whether bands carry scale or offset tags."""
+    low: float
+    """0.1th percentile of the valid stored values seen."""
+    high: float
+    """99.9th percentile."""
+    valid_fraction: float
+    """Share of valid pixels in the look."""
+    valid_spots: NDArray[np.int32]
+    """(N, 2): row and column of valid pixels spread over the raster; empty where all are valid."""
+
+    @property
+    def size(self) -> str:
+        """Width x height, for messages."""
+        return f"{self.width}x{self.height}"
+
+    @property
+    def georeferenced(self) -> bool:
+        """Whether footprints can be compared."""
+        return bool(self.crs) and self.transform != Affine.identity()
+
+
+def look_at(path: str, wanted: Sequence[int], num_bands: int, nodata: float | None) -> Raster:
+    """Open a raster and check that it can be trained on; call it inside a `gdal_env`.
+
+    Args:
+        path: the file.
+        wanted: `Data.bands`, or empty for the first `num_bands` that are not alpha.
+        num_bands: `Model.in_bands`.
+        nodata: `Data.nodata`.
+
+    Raises:
+        RefusedError: it cannot be opened or read, lacks bands, has an unusable type, or holds no
+            valid pixel.
+    """
+    with open_raster(path) as dataset:
+        bands = _choose_bands(dataset, wanted, num_bands)
+        _check_type(dataset, bands)
+        values, valid = _look(dataset, bands, nodata)
+        if not valid.any():
+            raise RefusedError(
+                f"{path} holds no valid pixel in bands {_listed(bands)}: all are nodata, masked or NaN",
+                "take it out of the list, or correct Data.nodata",
+            )
+        low, high = np.percentile(values[:, valid], [0.1, 99.9])
+        return Raster(
+            path=path,
+            width=dataset.width,
+            height=dataset.height,
+            dtype=dataset.dtypes[bands[0] - 1],
+            crs=dataset.crs.to_string() if dataset.crs else "",
+            transform=dataset.transform,
+            bands=bands,
+            descriptions=tuple(dataset.descriptions[band - 1] or "" for band in bands),
+            gsd_m=_pixel_size_m(dataset),
+            scaled=any(
+                dataset.scales[band - 1] != 1 or dataset.offsets[band - 1] != 0 for band in bands
+            ),
+            low=float(low),
+            high=float(high),
+            valid_fraction=float(valid.mean()),
+            valid_spots=_spots(valid, dataset.shape),
+        )
+
+
+def _choose_bands(dataset: DatasetReader, wanted: Sequence[int], num_bands: int) -> tuple[int, ...]:
+    usable = image_bands(dataset)
+    if wanted:
+        if max(wanted) <= dataset.count:
+            return tuple(wanted)
+        raise RefusedError(
+            f"{dataset.name} has {_counted(dataset.count)}, but Data.bands asks for band {max(wanted)}",
+            "correct Data.bands and Model.in_bands, or take the file out of the list",
+        )
+    if len(usable) >= num_bands:
+        return usable[:num_bands]
+    alpha = [band for band in range(1, dataset.count + 1) if band not in usable]
+    if alpha and dataset.count >= num_bands:
+        everything = ", ".join(str(band) for band in range(1, num_bands + 1))
+        raise RefusedError(
+            f"{dataset.name} has {_counted(len(usable))} and an alpha band (band {alpha[0]}), "
+            f"but Model.in_bands is {num_bands}",
+            f"if band {alpha[0]} is imagery (near infrared, say), set Data.bands: [{everything}]",
+        )
+    raise RefusedError(
+        f"{dataset.name} has {_counted(len(usable))}, but Model.in_bands is {num_bands}",
+        f"set Model.in_bands: {len(usable)}, or choose bands with Data.bands",
+    )
+
+
+def _check_type(dataset: DatasetReader, bands: Sequence[int]) -> None:
+    for band in bands:
+        dtype = dataset.dtypes[band - 1]
+        if "complex" in dtype:
+            raise RefusedError(
+                f"{dataset.name} holds complex numbers ({dtype}) in band {band}",
+                "write its amplitude to a new file",
+            )
+        if dataset.colorinterp[band - 1] == ColorInterp.palette:
+            raise RefusedError(
+                f"{dataset.name} holds entries of a colour table in band {band}, not radiometry",
+                "expand it: gdal_translate -expand rgb IN OUT",
+            )
+
+
+def _look(
+    dataset: DatasetReader, bands: Sequence[int], nodata: float | None
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    height, width = dataset.shape
+    if dataset.overviews(bands[0]):
+        # What follows reads overviews only; a file cut short lacks the end of its pixels.
+        read_pixels(dataset, Window(0, 0, 1, 1), bands, nodata)
+        read_pixels(dataset, Window(width - 1, height - 1, 1, 1), bands, nodata)
+    elif height * width > WHOLE_READ_PIXELS:
+        return _look_at_patches(dataset, bands, nodata)
+    shape = (min(height, LOOK_PX), min(width, LOOK_PX))
+    return read_pixels(dataset, Window(0, 0, width, height), bands, nodata, shape)
+
+
+def _look_at_patches(
+    dataset: DatasetReader, bands: Sequence[int], nodata: float | None
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """A mosaic of small patches from the middle of each cell of a grid."""
+    side = LOOK_PX // PATCHES
+    rows, cols = (
+        [int((i + 0.5) * length / PATCHES) - side // 2 for i in range(PATCHES)]
+        for length in dataset.shape
+    )
+    values = np.empty((len(bands), LOOK_PX, LOOK_PX), dtype=np.float32)
+    valid = np.empty((LOOK_PX, LOOK_PX), dtype=np.bool_)
+    for i, row in enumerate(rows):
+        for j, col in enumerate(cols):
+            down, right = slice(i * side, (i + 1) * side), slice(j * side, (j + 1) * side)
+            window = Window(col, row, side, side)
+            patch, patch_valid = read_pixels(dataset, window, bands, nodata)
+            values[:, down, right], valid[down, right] = patch, patch_valid
+    return values, valid
+
+
+def _spots(valid: NDArray[np.bool_], shape: tuple[int, int]) -> NDArray[np.int32]:
+    if valid.all():
+        return np.empty((0, 2), dtype=np.int32)
+    cells = np.argwhere(valid)
+    chosen = cells[:: max(1, len(cells) // NUM_SPOTS)]
+    return np.asarray((chosen + 0.5) * shape / np.array(valid.shape), dtype=np.int32)
+
+
+def _pixel_size_m(dataset: DatasetReader) -> float | None:
+    crs = dataset.crs
+    if not crs or not crs.is_projected:
+        return None
+    transform = dataset.transform
+    area = abs(transform.a * transform.e - transform.b * transform.d)
+    return float(area**0.5 * crs.linear_units_factor[1])
+
+
+def _counted(number: int) -> str:
+    return f"{number} band" if number == 1 else f"{number} bands"
+
+
+def _listed(bands: Sequence[int]) -> str:
+    return ", ".join(str(band) for band in bands)

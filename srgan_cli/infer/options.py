@@ -1,0 +1,91 @@
+"""What can be asked of an inference, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+DeviceName = str
+"""auto, cpu, cuda or cuda:N."""
+Precision = Literal["auto", "fp32", "bf16"]
+
+AUTO_HALO = "auto"
+EXACT_HALO = "exact"
+
+
+@dataclass(frozen=True)
+class InferOptions:
+    """How a scene is super-resolved; the defaults suit almost every scene."""
+
+    bidx: tuple[int, ...] = ()
+    """Bands to read, counted from 1, in network order; empty: by name, or all of them."""
+    nodata: float | None = None
+    """Nodata value of input and output, in place of what the input says."""
+    dtype: str | None = None
+    """Output dtype; None = that of the input."""
+    tile_px: int | None = None
+    """LR pixels kept per tile, rounded up to whole output blocks; None = by memory."""
+    halo: str | int = AUTO_HALO
+    """`auto`, `exact`, or LR pixels."""
+    tolerance: float | None = None
+    """Error that `auto` may leave, in stored units; None = half an output step."""
+    batch: int | None = None
+    """Windows per run of the network; None = 1 on the CPU, 4 elsewhere."""
+    device: DeviceName = "auto"
+    precision: Precision = "auto"
+    compress: str = "deflate"
+    creation_options: Mapping[str, str] = field(default_factory=dict)
+    """GDAL creation options of the output, names in capitals; they win over everything else."""
+    overwrite: bool = False
+    force: bool = False
+    """Go on where values do not fit the weights, or the disk looks too small."""
+    dry_run: bool = False
+    """Plan and time it, but write nothing."""
+
+
+@dataclass(frozen=True)
+class InferResult:
+    """What was made, or with `dry_run` what would be made."""
+
+    input: str
+    output: str
+    width: int
+    """Of the output, in pixels."""
+    height: int
+    bands: tuple[int, ...]
+    """Bands of the input that the network saw, counted from 1."""
+    dtype: str
+    nodata: float | None
+    mask: bool
+    """Whether the output has an internal mask."""
+    crs: str | None
+    transform: tuple[float, ...]
+    """Six affine terms of the output; the identity where it has no georeferencing."""
+    scale: int
+    halo_px: int
+    halo_mode: str
+    receptive_field_px: int | None
+    """None = the network looks at the whole scene."""
+    residual: float | None
+    """p99.9 of the error left by the halo, in stored units; None when nobody measured it."""
+    tile_px: int
+    window_px: tuple[int, int]
+    """Rows and columns of the network's input."""
+    num_tiles: int
+    skipped_tiles: int
+    """Tiles without a valid pixel."""
+    device: str
+    precision: str
+    raw_bytes: int
+    """Uncompressed size of the output."""
+    seconds: float
+    """Spent; with `dry_run` estimated."""
+    weights_sha256: str
+    version: str
+    warnings: tuple[str, ...] = ()
+    dry_run: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)

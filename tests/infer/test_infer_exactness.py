@@ -1,0 +1,199 @@
+"""The promise: the output does not depend on how the scene was cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+
+from srgan_cli.errors import RefusedError
+from srgan_cli.infer import InferOptions, InferResult, Model
+from srgan_cli.infer import plan as plan_module
+from srgan_cli.infer import sink as sink_module
+
+NETWORKS = {
+    "res": {},
+    "res_bicubic": {"global_skip": "bicubic"},
+    "rrdb": {"block_type": "rrdb", "n_blocks": 1},
+    "esrgan": {"model_type": "esrgan", "n_blocks": 1},
+    "stochastic": {"model_type": "stochastic_gan"},
+}
+
+SIGMOID_NETWORKS = {
+    "standard": {"block_type": "standard"},
+    "lka": {"block_type": "lka", "n_blocks": 1},
+}
+"""PyTorch computes the last few elements of a sigmoid or tanh with another exp than the rest."""
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of 32 HR pixels, so that small scenes have many tiles."""
+    monkeypatch.setattr(sink_module, "BLOCK_PX", 32)
+
+
+def run(
+    model: Model, source: Path, options: InferOptions, name: str = "out.tif"
+) -> tuple[InferResult, np.ndarray]:
+    out = source.with_name(name)
+    out.unlink(missing_ok=True)
+    result = model.infer_file(source, out, options)
+    with rasterio.open(out) as written:
+        return result, written.read()
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize(
+    ("network", "scale"), [*((name, 2) for name in NETWORKS), ("res_bicubic", 4), ("res", 8)]
+)
+def test_tiled_equals_whole_bit_for_bit(
+    make_model: Callable[..., Model], make_raster: Callable[..., Path], network: str, scale: int
+) -> None:
+    model = make_model(scale=scale, **NETWORKS[network])
+    source = make_raster(height=83, width=61, dtype="float32")
+    _, whole = run(model, source, InferOptions(tile_px=200))
+    with rasterio.open(source) as opened, torch.inference_mode():
+        lr = torch.from_numpy(model.info.radiometry.to_network(opened.read()))[None]
+        plain = model.generator(lr)[0].numpy()
+    bare = model.info.radiometry.to_stored(plain)
+    np.testing.assert_allclose(whole, bare, rtol=0, atol=np.abs(bare).max() * 3e-6)
+    results = [run(model, source, InferOptions(tile_px=tile)) for tile in (16, 32)]
+    assert results[0][0].num_tiles > results[1][0].num_tiles > 1
+    for result, tiled in results:
+        assert result.halo_mode == "exact"
+        np.testing.assert_array_equal(tiled, whole)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("network", list(SIGMOID_NETWORKS))
+def test_tiled_equals_whole_to_the_last_float_digit(
+    make_model: Callable[..., Model], make_raster: Callable[..., Path], network: str
+) -> None:
+    model = make_model(**SIGMOID_NETWORKS[network])
+    source = make_raster(height=83, width=61, dtype="float32")
+    _, whole = run(model, source, InferOptions(tile_px=200))
+    _, tiled = run(model, source, InferOptions(tile_px=16))
+    np.testing.assert_allclose(tiled, whole, rtol=0, atol=np.abs(whole).max() * 1e-6)
+    options = [InferOptions(tile_px=tile, dtype="uint16") for tile in (16, 200)]
+    stored = [run(model, source, option)[1] for option in options]
+    np.testing.assert_array_equal(stored[0], stored[1])
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("shape", [(1, 131), (131, 1), (1, 1), (97, 89), (33, 200)])
+def test_odd_shapes_have_the_same_bytes_for_every_tile_size(
+    make_model: Callable[..., Model], make_raster: Callable[..., Path], shape: tuple[int, int]
+) -> None:
+    model = make_model()
+    source = make_raster(height=shape[0], width=shape[1])
+    _, whole = run(model, source, InferOptions(tile_px=300))
+    assert whole.shape == (2, 2 * shape[0], 2 * shape[1])
+    for tile in (16, 48):
+        np.testing.assert_array_equal(run(model, source, InferOptions(tile_px=tile))[1], whole)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_the_batch_size_changes_nothing(
+    make_model: Callable[..., Model], make_raster: Callable[..., Path]
+) -> None:
+    model = make_model()
+    source = make_raster(height=90, width=90)
+    one = run(model, source, InferOptions(tile_px=16))[1]
+    np.testing.assert_array_equal(run(model, source, InferOptions(tile_px=16, batch=4))[1], one)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_halo_one_pixel_short_is_seen(
+    make_model: Callable[..., Model], make_raster: Callable[..., Path]
+) -> None:
+    model = make_model()
+    source = make_raster(height=83, width=61, dtype="float32")
+    field = model.receptive_field()
+    assert field is not None
+    _, whole = run(model, source, InferOptions(tile_px=200))
+    short, tiled = run(model, source, InferOptions(tile_px=16, halo=field - 1))
+    assert short.halo_mode == "given"
+    assert short.residual is None
+    assert not np.array_equal(tiled, whole)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_the_fill_of_invalid_pixels_does_not_depend_on_tiles(
+    make_model: Callable[..., Model], make_raster: Callable[..., Path], ground: Callable
+) -> None:
+    model = make_model()
+    data = ground(2, 80, 90).astype("uint16")
+    rows, cols = np.mgrid[:80, :90]
+    data[:, (rows + 2 * cols) % 97 < 60] = 0
+    source = make_raster(data=data, nodata=0)
+    _, whole = run(model, source, InferOptions(tile_px=300))
+    _, tiled = run(model, source, InferOptions(tile_px=16))
+    np.testing.assert_array_equal(tiled, whole)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_wide_scenes_are_read_in_segments(
+    make_model: Callable[..., Model],
+    make_raster: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = make_model()
+    source = make_raster(height=30, width=200)
+    whole = run(model, source, InferOptions(tile_px=16))[1]
+    monkeypatch.setattr("srgan_cli.infer.engine._SEGMENT_BYTES", 1)
+    np.testing.assert_array_equal(run(model, source, InferOptions(tile_px=16))[1], whole)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_global_networks_need_one_window(
+    make_model: Callable[..., Model], make_raster: Callable[..., Path]
+) -> None:
+    model = make_model(block_type="rcab", n_channels=16, n_blocks=1)
+    source = make_raster(height=60, width=60)
+    result, _ = run(model, source, InferOptions())
+    assert (result.num_tiles, result.halo_mode) == (1, "whole")
+    with pytest.raises(RefusedError, match="averages over its whole input") as caught:
+        run(model, source, InferOptions(tile_px=16))
+    assert "--tile 60" in caught.value.hint
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_far_looking_network_gets_a_measured_halo(
+    make_model: Callable[..., Model],
+    make_raster: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = make_model(n_blocks=8)
+    source = make_raster(height=150, width=150)
+    monkeypatch.setattr(plan_module, "AFFORDABLE_PX", 8)
+    field = model.receptive_field()
+    assert field is not None
+    assert field > 16
+    result, _ = run(model, source, InferOptions(tile_px=16, tolerance=1e6))
+    assert (result.halo_px, result.halo_mode) == (16, "measured")
+    assert result.residual is not None
+    assert result.residual > 0
+    with rasterio.open(result.output) as out:
+        assert out.tags()["SRGAN_HALO"] == "16 measured"
+        assert float(out.tags()["SRGAN_RESIDUAL"]) == pytest.approx(result.residual, rel=1e-5)
+    exact, _ = run(model, source, InferOptions(tile_px=16, halo="exact"))
+    assert (exact.halo_px, exact.halo_mode) == (field, "exact")
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_bf16_stays_close_to_fp32(
+    make_model: Callable[..., Model], make_raster: Callable[..., Path]
+) -> None:
+    model = make_model()
+    source = make_raster(height=60, width=60, dtype="float32")
+    _, full = run(model, source, InferOptions())
+    result, half = run(model, source, InferOptions(precision="bf16"))
+    assert result.precision == "bf16"
+    error = np.abs(full - half)
+    assert 0 < np.quantile(error, 0.999) < 0.01 * (full.max() - full.min())
+    # bf16 itself has 256 steps per octave; the last layer in float32 has many more.
+    assert len(np.unique(half)) > 0.5 * half.size
