@@ -31,7 +31,7 @@ class WeightsInfo:
     spec: GeneratorSpec
     radiometry: Radiometry
     band_names: tuple[str, ...]
-    """In network order; empty strings where a band has no name."""
+    """In network order; `band N` where a band has no name of its own."""
     train_lr_px: int
     """Side of the LR crops it was trained on."""
     gsd_m: float | None

@@ -46,7 +46,7 @@ def _print_version(wanted: bool) -> None:
 def _globals(
     quiet: Annotated[int, typer.Option("-q", "--quiet", count=True, help="Errors only.")] = 0,
     verbose: Annotated[int, typer.Option("-v", "--verbose", count=True, help="More detail.")] = 0,
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001  # its callback has printed it
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Version and exit."),
     ] = False,

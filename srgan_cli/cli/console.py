@@ -127,7 +127,9 @@ class _PlainBar:
             self._tenths, self._last = tenths, now
             rate = (now - self._start) / max(self._done - self._first, 1)
             left = rate * (self._total - self._done)
-            note(f"{self._title} {self._done}/{self._total}  {left:.0f} s left  {self._text}".rstrip())
+            note(
+                f"{self._title} {self._done}/{self._total}  {left:.0f} s left  {self._text}".rstrip()
+            )
 
     def say(self, text: str) -> None:
         note(text)

@@ -41,7 +41,7 @@ def diagnose(
       srgan diagnose runs/exp1
       srgan diagnose runs/exp1 --json > report.json
       srgan diagnose lightning_logs/version_3/metrics.csv --fail-on error
-    """  # noqa: D301  # \b is typer's mark for a paragraph that keeps its lines
+    """  # \b is typer's mark for a paragraph that keeps its lines
     from json import dumps
 
     from srgan_cli.diagnose import diagnose_run, report_text, to_json

@@ -141,11 +141,21 @@ def check_values(source: Source, sample: NDArray[np.float32], radiometry: Radiom
     if usual is None:
         return ""
     bright = float(np.quantile(sample, 0.999))
-    unreachable = not source.is_float and np.iinfo(source.dtype).max < usual / _TOO_BRIGHT
-    if bright > usual * _TOO_BRIGHT or bright < usual * _TOO_DARK or unreachable:
+    if bright > usual * _TOO_BRIGHT or bright < usual * _TOO_DARK:
         return (
             f"{source.path}: {source.dtype} values from {low:g} to {high:g} (99.9 % below "
             f"{bright:g}) do not fit the weights, which were trained on {radiometry.name} data "
             f"with bright pixels around {usual:g}"
         )
     return ""
+
+
+def narrow_dtype(source: Source, radiometry: Radiometry) -> str:
+    """A warning where the dtype cannot reach what the weights know as bright, or an empty string."""
+    usual = radiometry.usual_max
+    if usual is None or source.is_float or np.iinfo(source.dtype).max >= usual / _TOO_BRIGHT:
+        return ""
+    return (
+        f"{source.path}: {source.dtype} values end at {np.iinfo(source.dtype).max}, the weights "
+        f"were trained on {radiometry.name} data with bright pixels around {usual:g}"
+    )

@@ -16,8 +16,10 @@ from srgan_cli.infer.network import Network
 from srgan_cli.infer.plan import Plan
 from srgan_cli.infer.sink import Sink
 from srgan_cli.infer.source import Source
-from srgan_cli.infer.stop import Stop
+from srgan_cli.signals import StopRequest
 
+REMOVED = "the unfinished output was removed"
+START_AGAIN = "run the same command to start again"
 _SEGMENT_BYTES = 64 * 2**20
 _READ_AHEAD = 1
 _WRITE_BEHIND = 2
@@ -33,7 +35,7 @@ def run_plan(
     source: Source,
     sink: Sink,
     network: Network,
-    stop: Stop,
+    stop: StopRequest,
     advance: Callable[[int], None],
 ) -> int:
     """Make every tile of the plan; the number of tiles without a valid pixel.
@@ -47,7 +49,7 @@ def run_plan(
         writes: deque[Future[None]] = deque()
         try:
             for windows in ahead(reader, _read_segment(plan, source), segments(plan.grid, source)):
-                stop.check()
+                _end_when_asked(stop)
                 empty = [tile for tile, _, valid in windows if not valid.any()]
                 full = [window for window in windows if window[2].any()]
                 for tile in empty:
@@ -55,7 +57,7 @@ def run_plan(
                 skipped += len(empty)
                 advance(len(empty))
                 for start in range(0, len(full), plan.batch):
-                    stop.check()
+                    _end_when_asked(stop)
                     batch = full[start : start + plan.batch]
                     for tile, sr, valid in _predict(network, batch, plan):
                         _later(writes, writer.submit(sink.write, tile, sr, valid))
@@ -67,6 +69,11 @@ def run_plan(
             for executor in (reader, writer):
                 executor.shutdown(wait=True, cancel_futures=True)
     return skipped
+
+
+def _end_when_asked(stop: StopRequest) -> None:
+    if stop:
+        raise stop.stopped(REMOVED, START_AGAIN)
 
 
 def segments(grid: Grid, source: Source) -> Iterator[Segment]:

@@ -17,7 +17,7 @@ import numpy as np
 from srgan_cli import __version__
 from srgan_cli.data.rasters import gdal_env
 from srgan_cli.files import whole_file
-from srgan_cli.infer.engine import run_plan
+from srgan_cli.infer.engine import REMOVED, START_AGAIN, run_plan
 from srgan_cli.infer.geometry import Box
 from srgan_cli.infer.halo import receptive_field
 from srgan_cli.infer.metadata import scaled_transform
@@ -34,8 +34,8 @@ from srgan_cli.infer.sink import (
     writing_env,
 )
 from srgan_cli.infer.source import Source, quiet_rasterio
-from srgan_cli.infer.stop import stop_on_signals
 from srgan_cli.models import Generator
+from srgan_cli.signals import stop_request
 from srgan_cli.weights import WeightsInfo, load_generator
 
 
@@ -127,7 +127,11 @@ class Model:
         layout: Layout,
         progress: Progress,
     ) -> int:
-        with stop_on_signals() as stop, whole_file(output) as temporary, writing_env():
+        with (
+            stop_request(REMOVED, START_AGAIN) as stop,
+            whole_file(output) as temporary,
+            writing_env(),
+        ):
             sink = Sink(
                 temporary, source, plan.output, layout, plan.quantiser, self._provenance(plan)
             )
@@ -136,7 +140,6 @@ class Model:
                     skipped = run_plan(plan, source, sink, network, stop, bar.advance)
                 sink.close()
                 sink.verify()
-                stop.check()
             finally:
                 sink.abandon()
                 remove_sidecars(temporary)

@@ -17,14 +17,17 @@ from srgan_cli.errors import ConfigError, RefusedError, SrganError
 from srgan_cli.files import write_text
 from srgan_cli.models import generator_spec
 from srgan_cli.runfolder import RunFolder
+from srgan_cli.signals import stop_request
 from srgan_cli.train.checkpoint import load_checkpoint, newest_checkpoint
 from srgan_cli.train.device import arithmetic, choose_device
 from srgan_cli.train.networks import Networks, build_networks
 from srgan_cli.train.recorder import Recorder, write_run_json
-from srgan_cli.train.stop import stop_request
 from srgan_cli.train.trainer import Reporter, Trainer
 from srgan_cli.train.validation import Validator
 from srgan_cli.weights import WeightsInfo, check_tensors
+
+_AT_ONCE = "the steps since the last checkpoint are lost"
+_GO_ON = "go on with --resume auto"
 
 Progress = Callable[[int, int], AbstractContextManager[Reporter]]
 """Total steps and steps already done -> where a person follows the run."""
@@ -61,7 +64,7 @@ def run_training(
         warn(warning)
     state = _state_to_resume(folder, resume, warn)
     folder.make()
-    with _lock(folder), stop_request() as stop:
+    with _lock(folder), stop_request(_AT_ONCE, _GO_ON) as stop:
         networks = build_networks(config, device, data.radiometry.offset)
         trainer = _build_trainer(config, folder, data, networks, device, warn)
         with closing(trainer.recorder):

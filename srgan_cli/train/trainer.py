@@ -15,9 +15,10 @@ from srgan_cli import runfolder as names
 from srgan_cli.config import RunConfig
 from srgan_cli.data.batch import Batch
 from srgan_cli.data.training import TrainingData
-from srgan_cli.errors import SrganError, StoppedError
+from srgan_cli.errors import SrganError
 from srgan_cli.runfolder import RunFolder
 from srgan_cli.schedule import Plan, build_schedule
+from srgan_cli.signals import StopRequest
 from srgan_cli.train.checkpoint import save_checkpoint
 from srgan_cli.train.memory import peak_memory_mb
 from srgan_cli.train.meter import Meter
@@ -25,7 +26,6 @@ from srgan_cli.train.networks import Networks
 from srgan_cli.train.optim import HIGHER_IS_BETTER, get_rate, set_rate
 from srgan_cli.train.panels import write_panel
 from srgan_cli.train.recorder import Recorder
-from srgan_cli.train.stop import StopRequest
 from srgan_cli.train.validation import Validator, write_tiles
 from srgan_cli.weights import WeightsInfo, save_weights
 
@@ -236,14 +236,11 @@ class Trainer:
             self.export(best)
 
     def _end_early(self, stop: StopRequest) -> None:
-        number = stop.signal_number or 0
         self.save()
         self.export(self.folder.ema)
-        self.recorder.event("stop", self.step, reason="signal", signal=number)
-        raise StoppedError(
-            number,
-            f"stopped by signal {number} after step {self.step}; everything is saved",
-            "go on with --resume auto",
+        self.recorder.event("stop", self.step, reason="signal", signal=stop.signal_number)
+        raise stop.stopped(
+            f"everything up to step {self.step} is saved", "go on with --resume auto"
         )
 
     def export(self, path: Path) -> None:

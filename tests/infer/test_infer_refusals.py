@@ -88,7 +88,7 @@ def test_bands_are_found_by_name_in_any_order(
 
 
 @pytest.mark.parametrize(
-    ("factor", "dtype"), [(1e-4, "float32"), (30, "float32"), (0.02, "uint16"), (0.06, "uint8")]
+    ("factor", "dtype"), [(1e-4, "float32"), (30, "float32"), (0.02, "uint16"), (0.04, "uint8")]
 )
 def test_values_in_another_unit(
     make_model: Callable[..., Model],
@@ -103,7 +103,18 @@ def test_values_in_another_unit(
     err = refused(make_model(), source, out, f"{dtype} values from .* do not fit the weights")
     assert "--force" in err.hint
     result = make_model().infer_file(source, out, InferOptions(force=True))
-    assert "do not fit" in result.warnings[0]
+    assert "do not fit" in result.warnings[-1]
+
+
+def test_eight_bit_imagery_for_reflectance_weights_is_pointed_out(
+    make_model: Callable[..., Model],
+    make_raster: Callable[..., Path],
+    tmp_path: Path,
+    ground: Callable,
+) -> None:
+    source = make_raster(data=ground(2, 40, 40, 255).astype("uint8"))
+    result = make_model().infer_file(source, tmp_path / "out.tif")
+    assert "uint8 values end at 255" in result.warnings[0]
 
 
 def test_integers_beyond_float32(
