@@ -76,7 +76,7 @@ def _discriminator(config: RunConfig) -> dict[str, str]:
     kind = config.discriminator.model_type
     unread = {
         "standard": "base_channels linear_size",
-        "patchgan": "base_channels linear_size use_spectral_norm",
+        "patchgan": "linear_size use_spectral_norm",
         "esrgan": "n_blocks use_spectral_norm",
     }
     return _each("Discriminator", unread[kind], f"no effect with model_type {kind}")

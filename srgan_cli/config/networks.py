@@ -61,7 +61,7 @@ class DiscriminatorConfig(Section):
     n_blocks: Positive | None = None
     """standard: convolution blocks (default 8); patchgan: strided layers (default 3)."""
     base_channels: Positive = 64
-    """esrgan: channels of the first layer."""
+    """patchgan and esrgan: channels of the first layer."""
     use_spectral_norm: bool = True
     """standard: spectral normalisation of every layer."""
     linear_size: Positive = 1024

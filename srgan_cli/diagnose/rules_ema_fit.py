@@ -97,15 +97,18 @@ def ema02(log: RunLog) -> Finding | NotChecked | None:
                 float(f"{0.5 ** (20 / max(steps, 40)):.4g}"),
                 "a half-life of 5 % of these steps",
             ),
-            Remedy(
-                "Training.EMA.use_num_updates",
-                log.config.training.ema.use_num_updates if log.config else None,
-                True,
-                "the average is fast at first",
-            ),
+            *_start_faster(log),
         ),
         "medium" if decay is None else "high",
     )
+
+
+def _start_faster(log: RunLog) -> list[Remedy]:
+    before = log.config.training.ema.use_num_updates if log.config else None
+    if before:
+        return []
+    why = "the average is fast at first"
+    return [Remedy("Training.EMA.use_num_updates", before, True, why)]
 
 
 def _decay(log: RunLog) -> float | None:

@@ -31,7 +31,11 @@ DISCRIMINATORS: dict[str, Callable[[RunConfig], nn.Module]] = {
         config.discriminator.n_blocks or 8,
         config.discriminator.use_spectral_norm,
     ),
-    "patchgan": lambda config: PatchGAN(config.model.in_bands, config.discriminator.n_blocks or 3),
+    "patchgan": lambda config: PatchGAN(
+        config.model.in_bands,
+        config.discriminator.n_blocks or 3,
+        config.discriminator.base_channels,
+    ),
     "esrgan": lambda config: ESRGANDiscriminator(
         config.model.in_bands,
         config.discriminator.base_channels,

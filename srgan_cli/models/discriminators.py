@@ -62,12 +62,12 @@ class SRGANDiscriminator(nn.Module):
 class PatchLayers(nn.Module):
     """The sequence of a PatchGAN."""
 
-    def __init__(self, in_bands: int, n_layers: int) -> None:
+    def __init__(self, in_bands: int, n_layers: int, base_channels: int) -> None:
         super().__init__()
-        layers: list[nn.Module] = [nn.Conv2d(in_bands, 64, 4, 2, 1), nn.LeakyReLU(0.2, True)]
-        width = 64
+        width = base_channels
+        layers: list[nn.Module] = [nn.Conv2d(in_bands, width, 4, 2, 1), nn.LeakyReLU(0.2, True)]
         for index in range(1, n_layers + 1):
-            wider = 64 * min(2**index, 8)
+            wider = base_channels * min(2**index, 8)
             stride = 2 if index < n_layers else 1
             layers += [
                 nn.Conv2d(width, wider, 4, stride, 1),
@@ -89,11 +89,12 @@ class PatchGAN(nn.Module):
     Args:
         in_bands: Bands of the image.
         n_layers: Strided layers; 3 sees patches of 70 x 70 pixels.
+        base_channels: Channels of the first layer; they double up to eight times as many.
     """
 
-    def __init__(self, in_bands: int, n_layers: int = 3) -> None:
+    def __init__(self, in_bands: int, n_layers: int = 3, base_channels: int = 64) -> None:
         super().__init__()
-        self.model = PatchLayers(in_bands, n_layers)
+        self.model = PatchLayers(in_bands, n_layers, base_channels)
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, 1, h, w)."""

@@ -4,8 +4,6 @@ Meta tensors have no values, so any `.item()`, `float(tensor)`, branch on a tens
 CPU raises; that is what a GPU would have to wait for.
 """
 
-import itertools
-
 import pytest
 import torch
 
@@ -69,8 +67,11 @@ def run_steps(config):
 
 @pytest.mark.parametrize(
     ("generator", "discriminator"),
-    list(itertools.product(GENERATORS, ["patchgan"]))
-    + [(GENERATORS[1], "standard"), (GENERATORS[1], "esrgan")],
+    [
+        *((generator, "patchgan") for generator in GENERATORS),
+        (GENERATORS[1], "standard"),
+        (GENERATORS[1], "esrgan"),
+    ],
 )
 def test_a_step_runs_on_meta_for_every_network(generator, discriminator):
     networks, meter = run_steps(config_of(generator, discriminator, {}))

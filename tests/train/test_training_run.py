@@ -152,7 +152,9 @@ def same_state(one, other):
 def test_a_stopped_and_resumed_run_equals_the_uninterrupted_one(run, tiny, tmp_path, stop_after):
     folder = RunFolder(tmp_path / "run")
     watcher = Watcher(stop_after, lambda: os.kill(os.getpid(), signal.SIGTERM))
-    with pytest.raises(StoppedError, match=f"stopped by SIGTERM; everything up to step {stop_after} is saved") as stop:
+    with pytest.raises(
+        StoppedError, match=f"stopped by SIGTERM; everything up to step {stop_after} is saved"
+    ) as stop:
         train(tiny(), folder.path, watcher=watcher)
     assert stop.value.exit_code == 143
     assert "--resume auto" in stop.value.hint
