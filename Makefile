@@ -49,6 +49,9 @@ format: $(VENV)/installed-test
 
 docs: $(VENV)/installed
 	$(BIN)/srgan config schema --markdown > docs/configuration.md
+	$(BIN)/python -c "from srgan_cli.diagnose.pages import diagnosis_page; print(diagnosis_page(), end='')" > docs/diagnosis.md
+	for name in quickstart sentinel2-cpu sentinel2-10m esrgan-x4 opensr-10m; do \
+	  $(BIN)/srgan config init $$name --overwrite --output examples/configs/$$name.yaml; done
 
 clean:
 	rm -rf $(VENV) demo dist

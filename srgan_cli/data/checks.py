@@ -10,12 +10,6 @@ from srgan_cli.data.radiometry import RADIOMETRIES, Radiometry
 from srgan_cli.data.scenes import Raster
 from srgan_cli.errors import RefusedError
 
-ABOVE_USUAL = 8.0
-"""A 99.9th percentile so many times the usual maximum means another unit."""
-
-BELOW_USUAL = 50.0
-"""So many times below it likewise: imagery is that dark over deep water only."""
-
 
 def check_range(raster: Raster, radiometry: Radiometry) -> None:
     """RefusedError where the stored values cannot be in the declared unit."""
@@ -33,12 +27,9 @@ def check_range(raster: Raster, radiometry: Radiometry) -> None:
 
 
 def _fits(raster: Raster, radiometry: Radiometry) -> bool:
-    usual = radiometry.usual_max
-    if usual is None:
-        return True
-    if raster.dtype == "uint8" and usual > 255:
+    if raster.dtype == "uint8" and radiometry.usual_max is not None and radiometry.usual_max > 255:
         return False
-    return usual / BELOW_USUAL <= raster.high <= usual * ABOVE_USUAL
+    return radiometry.fits(raster.high)
 
 
 def check_pair(hr: Raster, lr: Raster, scale: int) -> None:

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
     from srgan_cli.config.data import LinearNormalization
 
+TIMES_BRIGHTER = 8
+"""Beyond so many times the usual maximum even snow and glint are in another unit."""
+TIMES_DARKER = 100
+"""Imagery is that much darker than usual over deep water only."""
+
 Values = TypeVar("Values", float, np.ndarray[Any, Any], "Tensor")
 
 
@@ -37,6 +42,11 @@ class Radiometry:
     def to_stored(self, network: Values) -> Values:
         """Stored values of network units (numpy array or tensor, any shape)."""
         return (network - self.offset) / self.scale
+
+    def fits(self, bright: float) -> bool:
+        """Whether a 99.9th percentile of stored values can be in the unit of this radiometry."""
+        usual = self.usual_max
+        return usual is None or usual / TIMES_DARKER <= bright <= usual * TIMES_BRIGHTER
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from srgan_cli.data.radiometry import Radiometry
+from srgan_cli.data.radiometry import TIMES_BRIGHTER, Radiometry
 from srgan_cli.data.rasters import image_bands
 from srgan_cli.errors import RefusedError
 from srgan_cli.infer.geometry import Box
@@ -17,8 +17,6 @@ from srgan_cli.infer.source import Source
 FLOAT32_EXACT = 2**24
 _SAMPLE_GRID = 6
 _SAMPLE_PX = 128
-_TOO_BRIGHT = 8.0
-_TOO_DARK = 1 / 50
 
 
 def choose_bands(
@@ -137,15 +135,12 @@ def check_values(source: Source, sample: NDArray[np.float32], radiometry: Radiom
             f"{source.path}: values from {low:.0f} to {high:.0f}; the networks work in float32, "
             f"which counts exactly up to {FLOAT32_EXACT}"
         )
-    usual = radiometry.usual_max
-    if usual is None:
-        return ""
     bright = float(np.quantile(sample, 0.999))
-    if bright > usual * _TOO_BRIGHT or bright < usual * _TOO_DARK:
+    if not radiometry.fits(bright):
         return (
             f"{source.path}: {source.dtype} values from {low:g} to {high:g} (99.9 % below "
             f"{bright:g}) do not fit the weights, which were trained on {radiometry.name} data "
-            f"with bright pixels around {usual:g}"
+            f"with bright pixels around {radiometry.usual_max:g}"
         )
     return ""
 
@@ -153,7 +148,7 @@ def check_values(source: Source, sample: NDArray[np.float32], radiometry: Radiom
 def narrow_dtype(source: Source, radiometry: Radiometry) -> str:
     """A warning where the dtype cannot reach what the weights know as bright, or an empty string."""
     usual = radiometry.usual_max
-    if usual is None or source.is_float or np.iinfo(source.dtype).max >= usual / _TOO_BRIGHT:
+    if usual is None or source.is_float or np.iinfo(source.dtype).max >= usual / TIMES_BRIGHTER:
         return ""
     return (
         f"{source.path}: {source.dtype} values end at {np.iinfo(source.dtype).max}, the weights "

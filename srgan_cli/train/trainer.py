@@ -88,7 +88,6 @@ class Trainer:
         self.step = 0
         """Steps done; the index of the next one."""
         self.best = {"pretrain": math.nan, "gan": math.nan}
-        self._random_state: dict[str, Any] | None = None
 
     def run(self, reporter: Reporter, stop: StopRequest) -> None:
         """Train until `max_steps`.
@@ -123,10 +122,6 @@ class Trainer:
             self.clock.waited += time.perf_counter() - asked
             if batch is None:
                 return
-            if self._random_state is not None:
-                # Only now: starting the loader may have drawn from the same generators.
-                restore_random_state(self._random_state)
-                self._random_state = None
             yield Batch(*(part.to(device, non_blocking=True) for part in batch))
 
     def _one_step(self, batch: Batch) -> None:
@@ -285,7 +280,7 @@ class Trainer:
         self.best = dict(state["best"])
         self.meter.load_state_dict(state["meter"], self.validator.device)
         self.step = int(state["step"])
-        self._random_state = state["random"]
+        restore_random_state(state["random"])
 
 
 def _headline(plan: Plan, values: dict[str, float]) -> str:

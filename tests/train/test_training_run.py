@@ -164,6 +164,36 @@ def test_a_stopped_and_resumed_run_equals_the_uninterrupted_one(run, tiny, tmp_p
     assert same_weights(run, folder)
 
 
+def test_a_resumed_run_draws_the_noise_that_was_due(tiny, tmp_path):
+    config = tiny(
+        Generator={
+            "model_type": "stochastic_gan",
+            "n_channels": 8,
+            "n_blocks": 1,
+            "scaling_factor": 2,
+            "noise_dim": 4,
+        }
+    )
+    whole, halves = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "halves")
+    train(config, whole.path)
+    watcher = Watcher(7, lambda: os.kill(os.getpid(), signal.SIGUSR1))
+    with pytest.raises(StoppedError):
+        train(config, halves.path, watcher=watcher)
+    torch.manual_seed(99)
+    train(config, halves.path, resume="auto")
+    assert same_state(load_checkpoint(whole.last), load_checkpoint(halves.last))
+
+
+def test_a_second_signal_stops_at_once(tiny, tmp_path):
+    def twice():
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(StoppedError, match="steps since the last checkpoint are lost") as stop:
+        train(tiny(), tmp_path / "run", watcher=Watcher(3, twice))
+    assert stop.value.exit_code == 143
+
+
 def test_a_killed_run_goes_on_from_its_last_checkpoint(run, tiny, tmp_path):
     folder = RunFolder(tmp_path / "run")
 
