@@ -163,22 +163,24 @@ def _check_container(path: Path) -> None:
         raise RefusedError(f"{path}: no such weights file", "see weights/ in a run folder")
     size = path.stat().st_size
     with path.open("rb") as file:
-        head = file.read(8)
-    if head[:2] in (b"PK", b"\x80\x02") or head[:1] == b"\x80":
+        head = file.read(9)
+    header = int.from_bytes(head[:8], "little")
+    # Eight bytes of length, then JSON. The length alone can look like the start of a pickle.
+    if head[8:] == b"{" and header + 8 <= size:
+        if header > _MAX_HEADER_BYTES:
+            raise RefusedError(
+                f"{path}: its header claims {header / 2**20:.0f} MB",
+                "a weights file has a few kilobytes of header; this is something else",
+            )
+        return
+    if head[:2] == b"PK" or head[:1] == b"\x80":
         raise RefusedError(
             f"{path}: a pickle, not a safetensors file",
             "pickles can run code; use weights/ema.safetensors of the run",
         )
-    header = int.from_bytes(head, "little") if len(head) == 8 else -1
-    if header < 2 or header + 8 > size:
-        raise RefusedError(
-            f"{path}: truncated or not a safetensors file ({size} bytes)", "copy it again"
-        )
-    if header > _MAX_HEADER_BYTES:
-        raise RefusedError(
-            f"{path}: its header claims {header / 2**20:.0f} MB",
-            "a weights file has a few kilobytes of header; this is something else",
-        )
+    raise RefusedError(
+        f"{path}: truncated or not a safetensors file ({size} bytes)", "copy it again"
+    )
 
 
 def _info_from(path: Path, metadata: Mapping[str, str]) -> WeightsInfo:

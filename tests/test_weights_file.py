@@ -1,5 +1,6 @@
 import json
 import struct
+from dataclasses import replace
 
 import pytest
 import torch
@@ -42,6 +43,15 @@ def test_save_load_save_is_byte_for_byte(tmp_path, name):
     assert torch.equal(loaded(lr), generator.eval()(lr))
     assert not loaded.training
     assert not any(p.requires_grad for p in loaded.parameters())
+
+
+@pytest.mark.parametrize("padding", range(0, 264, 8))
+def test_a_header_of_any_length_is_read(tmp_path, padding):
+    """Its length stands first in the file; as bytes it can be any two, those of a pickle too."""
+    generator, info = make()
+    path = tmp_path / "w.safetensors"
+    save_weights(path, generator.state_dict(), replace(info, version="1" + padding * "0"))
+    assert load_generator(path)[1].step == 7
 
 
 def refused(path, part):

@@ -41,7 +41,7 @@ def init(
     \b
     srgan config init --list
     srgan config init quickstart --output quickstart.yaml
-    """  # Typer wants the backspace itself
+    """
     from srgan_cli.config import names, presets
     from srgan_cli.files import write_text
 
@@ -83,7 +83,7 @@ def check(
     \b
     srgan config check cfg.yaml
     srgan config check cfg.yaml --set Optimizers.optim_g_lr=1e-4 --json
-    """  # Typer wants the backspace itself
+    """
     from srgan_cli.config import load_config
 
     try:
@@ -107,7 +107,7 @@ def show(file: File, set_: Overrides = None) -> None:
 
     \b
     srgan config show cfg.yaml --set Training.max_steps=2000
-    """  # Typer wants the backspace itself
+    """
     from srgan_cli.config import dump_config, load_config
 
     loaded = load_config(file, set_ or ())
@@ -127,7 +127,7 @@ def schema(
     srgan config schema > srgan.schema.json
     and as the first line of a configuration:
     # yaml-language-server: $schema=srgan.schema.json
-    """  # Typer wants the backspace itself
+    """
     if markdown:
         from srgan_cli.config.reference import render_reference
         from srgan_cli.data.radiometry import RADIOMETRIES

@@ -41,7 +41,12 @@ def evaluate(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
-    """Degrade HR rasters, super-resolve them, and compare SR and bicubic with the truth."""
+    """Degrade HR rasters, super-resolve them, and compare SR and bicubic with the truth.
+
+    \b
+    srgan evaluate scene1.tif scene2.tif --weights runs/exp1/weights/ema.safetensors
+    srgan evaluate scenes/*.tif --weights ema.safetensors --degradation area --json
+    """
     from srgan_cli.cli import console
     from srgan_cli.cli.infer import parse_bidx
     from srgan_cli.infer import InferOptions, load
@@ -104,7 +109,13 @@ def _table(results: list[Evaluation], means: dict[str, float]) -> str:
         psnr = (means["psnr"], means["bicubic_psnr"], means["gain"])
         others = (means["ssim"], means["bicubic_ssim"], means["sam"], means["bicubic_sam"])
         rows.append(_row("mean", width, psnr, others, ""))
-    return "\n".join([head, *rows])
+    return "\n".join([head, *rows, _sentence(means["gain"], len(results))])
+
+
+def _sentence(gain: float, count: int) -> str:
+    scenes = "1 scene" if count == 1 else f"{count} scenes, on average"
+    verdict = "beats" if gain > 0 else "does not reach"
+    return f"SR {verdict} bicubic: {gain:+.2f} dB PSNR on {scenes}"
 
 
 def _row(

@@ -85,7 +85,13 @@ def infer(
         bool, typer.Option("--dry-run", help="Plan and time it, write nothing.")
     ] = False,
 ) -> None:
-    """Super-resolve a GeoTIFF of any size: same ground, CRS, dtype and nodata, smaller pixels."""
+    """Super-resolve a GeoTIFF of any size: same ground, CRS, dtype and nodata, smaller pixels.
+
+    \b
+    srgan infer in.tif out.tif --weights runs/exp1/weights/ema.safetensors
+    srgan infer scene.vrt out.tif -w ema.safetensors --bidx 3,2,1,4
+    srgan infer in.tif out.tif -w ema.safetensors --dry-run
+    """
     from srgan_cli.cli import console
     from srgan_cli.infer import InferOptions, load
 

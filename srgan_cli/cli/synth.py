@@ -19,7 +19,11 @@ def synth(
         bool, typer.Option("--overwrite", help="Write into a folder that is not empty.")
     ] = False,
 ) -> None:
-    """Make landscape-like GeoTIFFs to try srgan with: 4 bands, 2.5 m pixels, reflectance x 10000."""
+    """Make landscape-like GeoTIFFs to try srgan with: 4 bands, 2.5 m pixels, reflectance x 10000.
+
+    \b
+    srgan synth demo/scenes --count 8 --size 640
+    """
     from srgan_cli.data.synthetic import make_scenes
     from srgan_cli.errors import RefusedError
 
