@@ -62,8 +62,8 @@ class RunFolder:
 
     @property
     def used(self) -> bool:
-        """Whether the folder exists and holds something."""
-        return self.path.is_dir() and any(self.path.iterdir())
+        """Whether the folder holds a file, but for the lock that a failed start leaves."""
+        return any(path.is_file() and path.name != ".lock" for path in self.path.rglob("*"))
 
     def make(self) -> None:
         """Make the folder with its subfolders."""

@@ -63,9 +63,13 @@ def run_training(
     for warning in data.warnings:
         warn(warning)
     state = _state_to_resume(folder, resume, warn)
+    networks = build_networks(config, device, data.radiometry.offset)
+    if state is not None:
+        generator = networks.step.generator
+        check_tensors("the checkpoint", state["generator"], generator.state_dict())
+    # Whatever is refused is refused before the first file is written.
     folder.make()
     with _lock(folder), stop_request(_AT_ONCE, _GO_ON) as stop:
-        networks = build_networks(config, device, data.radiometry.offset)
         trainer = _build_trainer(config, folder, data, networks, device, warn)
         with closing(trainer.recorder):
             if state is None:
@@ -190,8 +194,6 @@ def _go_on(
     trainer: Trainer, config: RunConfig, state: dict[str, Any], warn: Callable[[str], None]
 ) -> None:
     """Put a checkpoint's state into the trainer; tell what differs from the run's own plan."""
-    generator = trainer.networks.step.generator
-    check_tensors("the checkpoint", state["generator"], generator.state_dict())
     if trainer.folder.config.exists():
         for key in changed_keys(trainer.folder.config, config):
             warn(f"{key} differs from the run that is resumed")

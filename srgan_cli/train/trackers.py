@@ -66,7 +66,8 @@ class SafeTracker:
             action()
         except Exception as err:  # whatever a tracker does, the training is worth more
             self._tracker = None
-            self._warn(f"tracking switched off: {type(err).__name__}: {err}")
+            first = str(err).partition("\n")[0]
+            self._warn(f"tracking switched off: {type(err).__name__}: {first}")
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Show numbers."""

@@ -262,6 +262,20 @@ def test_resume_with_another_network_names_the_tensors(run, tiny, tmp_path):
     other = tiny(Generator={"n_channels": 16})
     with pytest.raises(RefusedError, match="the checkpoint: the tensors do not fit.*wrong shape"):
         train(other, tmp_path / "new", resume=str(run.last))
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_refused_start_is_no_run(tiny, tmp_path):
+    lacking = tiny(
+        Training={"Losses": {"perceptual_weight": 0.1, "fixed_idx": [0]}, "max_steps": 1},
+        TruncatedVGG={"weights": str(tmp_path / "no.pth")},
+    )
+    with pytest.raises(RefusedError, match="no.pth does not exist"):
+        train(lacking, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    RunFolder(tmp_path / "run").make()
+    (tmp_path / "run" / ".lock").touch()
+    train(tiny(Training={"max_steps": 1}), tmp_path / "run")
 
 
 def test_a_longer_plan_goes_on_and_tells_what_differs(tiny, tmp_path):
