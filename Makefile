@@ -16,12 +16,13 @@ help:
 
 # The stamps make an installation happen once per change of pyproject.toml.
 $(VENV)/installed: pyproject.toml
+	@echo "installing into $(VENV) (torch is large: a few minutes)"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --editable .
+	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 
 $(VENV)/installed-test: $(VENV)/installed
-	$(BIN)/python -m pip install --editable ".[test]"
+	$(BIN)/python -m pip install --quiet --editable ".[test]"
 	@touch $@
 
 demo: $(VENV)/installed
@@ -36,7 +37,7 @@ demo: $(VENV)/installed
 lint: $(VENV)/installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/codespell srgan_cli tests docs examples benchmarks README.md CHANGELOG.md CONTRIBUTING.md
+	$(BIN)/codespell srgan_cli tests docs examples README.md CHANGELOG.md CONTRIBUTING.md
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
