@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -160,7 +161,8 @@ def test_evaluate_prints_a_table_or_json(
     weights = save_model(make_model())
     one, two = make_raster("one.tif"), make_raster("two.tif", height=30)
     lines = call("evaluate", one, two, "-w", weights).splitlines()
-    assert [line.split()[0] for line in lines] == ["file", "one.tif", "two.tif", "mean"]
+    assert [line.split()[0] for line in lines] == ["file", "one.tif", "two.tif", "mean", "SR"]
+    assert re.fullmatch(r"SR .* bicubic: [+-]\d+\.\d\d dB PSNR on 2 scenes, on average", lines[-1])
     found = json.loads(call("evaluate", one, two, "-w", weights, "--json"))
     assert len(found["files"]) == 2
     gains = [each["gain"] for each in found["files"]]

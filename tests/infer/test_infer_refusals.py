@@ -88,7 +88,7 @@ def test_bands_are_found_by_name_in_any_order(
 
 
 @pytest.mark.parametrize(
-    ("factor", "dtype"), [(1e-4, "float32"), (30, "float32"), (0.02, "uint16"), (0.04, "uint8")]
+    ("factor", "dtype"), [(1e-4, "float32"), (30, "float32"), (0.02, "uint16"), (0.02, "uint8")]
 )
 def test_values_in_another_unit(
     make_model: Callable[..., Model],
