@@ -29,14 +29,16 @@ def georeferencing(dataset: DatasetReader, scale: int) -> dict[str, Any]:
     """Profile entries for the same ground on a grid with `scale` times smaller pixels.
 
     The transform is T * scale(1 / s), so all six terms stay right; powers of two divide floats
-    exactly and the bounds are equal to the last bit. A raster without georeferencing stays so.
+    exactly and the bounds are equal to the last bit. Of a raster that lies nowhere on Earth the
+    pixels of the input are the coordinates, so that input and output still cover each other.
     """
     entries: dict[str, Any] = {}
     points, points_crs = dataset.gcps
-    if dataset.transform != Affine.identity():
-        entries["transform"] = scaled_transform(dataset.transform, scale)
-    elif points:
+    placed = dataset.transform != Affine.identity()
+    if points and not placed:
         entries["gcps"] = [scaled_gcp(point, scale) for point in points]
+    elif placed or not dataset.rpcs:
+        entries["transform"] = scaled_transform(dataset.transform, scale)
     crs = dataset.crs if "gcps" not in entries else points_crs
     if crs:
         entries["crs"] = crs

@@ -61,7 +61,7 @@ class InferResult:
     """Whether the output has an internal mask."""
     crs: str | None
     transform: tuple[float, ...]
-    """Six affine terms of the output; the identity where it has no georeferencing."""
+    """Six affine terms of the output; in pixels of the input where that has no georeferencing."""
     scale: int
     halo_px: int
     halo_mode: str

@@ -63,7 +63,7 @@ def test_the_ground_is_the_same_to_the_last_bit(
         assert (out.height, out.width) == (13 * scale, 17 * scale)
 
 
-def test_no_georeferencing_stays_none_without_a_warning(
+def test_without_georeferencing_the_input_pixels_are_the_coordinates(
     make_model: Callable[..., Model], make_raster: Callable[..., Path], infer: Callable
 ) -> None:
     with warnings.catch_warnings():
@@ -71,7 +71,8 @@ def test_no_georeferencing_stays_none_without_a_warning(
         source = make_raster(transform=None)
     with infer(make_model(), source) as out:
         assert out.crs is None
-        assert out.transform == Affine.identity()
+        assert out.transform == Affine.scale(0.5)
+        assert (out.bounds.right, out.bounds.bottom) == (out.width / 2, out.height / 2)
 
 
 def test_gcps_are_scaled(
