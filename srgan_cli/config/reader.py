@@ -71,7 +71,7 @@ def _compose(text: str, origin: str) -> Node | None:
     """The node tree, after a first pass over the events that stops at what is too large."""
     try:
         _survey(text, origin)
-        return _yaml().compose(text)  # type: ignore[no-any-return]
+        return _yaml().compose(text)  # type: ignore[no-any-return]  # ruamel is untyped
     except ConfigError:
         raise
     except RecursionError as err:

@@ -55,7 +55,7 @@ class _NoBar:
         pass
 
 
-def no_progress(title: str, total: int) -> AbstractContextManager[Bar]:  # noqa: ARG001
+def no_progress(title: str, total: int) -> AbstractContextManager[Bar]:  # noqa: ARG001  # the shape of Progress
     """Progress that shows nothing."""
     return nullcontext(_NoBar())
 
