@@ -32,8 +32,9 @@ class WeightsInfo:
     radiometry: Radiometry
     band_names: tuple[str, ...]
     """In network order; `band N` where a band has no name of its own."""
-    train_lr_px: int
-    """Side of the LR crops it was trained on."""
+    train_lr_px: int | None
+    """Side of the LR crops it was trained on, and of the window that channel attention averages
+    over; None when unknown: it then averages over the whole input."""
     gsd_m: float | None
     """HR pixel size it was trained on, in metres; None when unknown."""
     step: int
@@ -64,12 +65,12 @@ class WeightsInfo:
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> WeightsInfo:
         """The inverse of `as_dict`; KeyError, TypeError or ValueError for anything else."""
-        gsd_m = values["gsd_m"]
+        gsd_m, train_lr_px = values["gsd_m"], values["train_lr_px"]
         return WeightsInfo(
             spec=GeneratorSpec.from_dict(values["generator"]),
             radiometry=Radiometry.from_dict(values["radiometry"]),
             band_names=tuple(str(name) for name in values["band_names"]),
-            train_lr_px=int(values["train_lr_px"]),
+            train_lr_px=None if train_lr_px is None else int(train_lr_px),
             gsd_m=None if gsd_m is None else float(gsd_m),
             step=int(values["step"]),
             ema=bool(values["ema"]),
@@ -96,7 +97,9 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], WeightsInfo]:
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            # Copied: tensors in the file lie at any address, and the last bit of a matrix product
+            # can depend on the alignment of its operands.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, OSError) as err:
         raise RefusedError(
             f"{path}: damaged weights file ({err})", "copy it again, or export it from the run"
@@ -122,6 +125,7 @@ def load_generator(path: Path) -> tuple[Generator, WeightsInfo]:
         generator = build_generator(info.spec)
     check_tensors(str(path), tensors, generator.state_dict())
     generator.load_state_dict(tensors, assign=True)
+    generator.pool_locally_(info.train_lr_px)
     for parameter in generator.parameters():
         parameter.requires_grad_(False)
     return generator.float().eval(), info

@@ -60,6 +60,14 @@ def infer(
             help="Error a measured halo may leave, in stored units; default: half a step.",
         ),
     ] = None,
+    attention_window: Annotated[
+        str,
+        typer.Option(
+            metavar="trained|full|PX",
+            help="Window that channel attention (rcab) averages over, in LR pixels. "
+            "trained: as the weights file says. full: the whole input.",
+        ),
+    ] = "trained",
     batch: Annotated[
         int | None, typer.Option(min=1, help="Tiles per run of the network; default 1.")
     ] = None,
@@ -111,7 +119,8 @@ def infer(
         force=force,
         dry_run=dry_run,
     )
-    result = load(weights).infer_file(input_path, output_path, options, console.progress)
+    model = load(weights, parse_window(attention_window))
+    result = model.infer_file(input_path, output_path, options, console.progress)
     for warning in result.warnings:
         console.warn(warning)
     if as_json:
@@ -161,6 +170,19 @@ def parse_bidx(texts: list[str]) -> tuple[int, ...]:
     if wrong:
         raise RefusedError(f"--bidx {wrong[0]!r}: not a band number", "bands count from 1: 1,2,3")
     return tuple(int(part) for part in parts)
+
+
+def parse_window(text: str) -> int | Literal["trained", "full"]:
+    """The window of `--attention-window`."""
+    if text == "trained":
+        return "trained"
+    if text == "full":
+        return "full"
+    if not text.isdecimal() or int(text) == 0:
+        raise RefusedError(
+            f"--attention-window {text}: unknown", "use trained, full or a number of LR pixels"
+        )
+    return int(text)
 
 
 def _parse_halo(text: str) -> str | int:

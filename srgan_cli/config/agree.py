@@ -81,8 +81,8 @@ def _networks(config: RunConfig) -> list[Disagreement]:
         if value % 2 == 0:
             text = f"{value} is even; kernels must be odd to stay centred"
             found.append(Disagreement(f"Generator.{key}", text))
-    if generator.scaling_factor == 1 and generator.model_type != "esrgan":
-        text = f"1 works with model_type esrgan only, not {generator.model_type}"
+    if generator.scaling_factor == 1 and generator.model_type not in ("rrdbnet", "esrgan"):
+        text = f"1 works with model_type rrdbnet or esrgan only, not {generator.model_type}"
         found.append(Disagreement("Generator.scaling_factor", text, ("Generator.model_type",)))
     out = generator.out_channels
     if out is not None and out != config.model.in_bands:

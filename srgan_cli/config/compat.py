@@ -44,7 +44,6 @@ BLOCK_NAMES: Final[dict[str, str]] = {
 VALUES: Final[dict[str, dict[str, str]]] = {
     "Generator.model_type": {
         "sr_resnet": "SRResNet",
-        "rrdbnet": "esrgan",
         "rrdb_net": "esrgan",
         "stochastic": "stochastic_gan",
         "stochasticgan": "stochastic_gan",
@@ -67,10 +66,21 @@ VALUES: Final[dict[str, dict[str, str]]] = {
         "minusone_one": "zero_one_signed",
         "none": "identity",
     },
+    "Discriminator.model_type": {"unet_sn": "unet", "unetdiscriminatorsn": "unet"},
     "Training.Losses.adv_loss_type": {"gan": "bce"},
     "Training.device": {"gpu": "cuda", "": "auto"},
 }
 """Second names of values; case, hyphens and spaces never matter."""
+
+OPENSR_SIGNS: Final = (
+    "Generator.block_type",
+    "Generator.large_kernel_size",
+    "Generator.small_kernel_size",
+    "Training.find_unused_parameters",
+    "Training.Losses.randomize_bands",
+    "Schedulers.verbose",
+)
+"""Keys that a file with our `rrdbnet` has no reason to give, and one of OpenSR-SRGAN's often has."""
 
 LEGACY_DATASETS: Final = ("cv", "SPOT6", "S2_6b", "SISR_WW")
 """Named in OpenSR-SRGAN's shipped files, without a reader there or here."""
@@ -80,6 +90,7 @@ def translate(document: Document) -> list[Problem]:
     """Rewrite peers' spellings in place; returns warnings, adds errors to `document.problems`."""
     warnings = _move_keys(document)
     _split_model_type(document)
+    warnings += _ambiguous_rrdbnet(document)
     warnings += _legacy_dataset(document)
     _normalization_mapping(document)
     _degradation_name(document)
@@ -140,6 +151,21 @@ def _split_model_type(document: Document) -> None:
     document.put(path, "SRResNet", mark)
     if document.get(("Generator", "block_type")) is None:
         document.put(("Generator", "block_type"), block, mark)
+
+
+def _ambiguous_rrdbnet(document: Document) -> list[Problem]:
+    """OpenSR-SRGAN calls its `esrgan` by this name too; here it is the network it was named for."""
+    path = ("Generator", "model_type")
+    value = document.get(path)
+    if not isinstance(value, str) or _canonical(value) != "rrdbnet":
+        return []
+    if not any(document.has(_path(key)) for key in OPENSR_SIGNS):
+        return []
+    text = (
+        "read as the RRDBNet of BasicSR and Real-ESRGAN; OpenSR-SRGAN means its own variant by "
+        "this name: write esrgan for that"
+    )
+    return [document.marks[path].problem(text)]
 
 
 def _legacy_dataset(document: Document) -> list[Problem]:

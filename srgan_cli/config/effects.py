@@ -62,12 +62,13 @@ def _data(config: RunConfig) -> dict[str, str]:
 def _generator(config: RunConfig) -> dict[str, str]:
     kind = config.generator.model_type
     unread = {
+        "rrdbnet": "block_type large_kernel_size small_kernel_size noise_dim res_scale use_icnr",
         "esrgan": "block_type large_kernel_size small_kernel_size noise_dim",
-        "SRResNet": "growth_channels res_scale noise_dim out_channels",
-        "stochastic_gan": "block_type growth_channels out_channels",
+        "SRResNet": "growth_channels res_scale noise_dim",
+        "stochastic_gan": "block_type growth_channels",
     }
     idle = _each("Generator", unread[kind], f"no effect with model_type {kind}")
-    if config.generator.scaling_factor == 1:
+    if config.generator.scaling_factor == 1 and kind != "rrdbnet":
         idle["Generator.use_icnr"] = "no effect with scaling_factor 1, which needs no PixelShuffle"
     return idle
 
@@ -78,6 +79,7 @@ def _discriminator(config: RunConfig) -> dict[str, str]:
         "standard": "base_channels linear_size",
         "patchgan": "linear_size use_spectral_norm",
         "esrgan": "n_blocks use_spectral_norm",
+        "unet": "n_blocks linear_size",
     }
     return _each("Discriminator", unread[kind], f"no effect with model_type {kind}")
 

@@ -25,8 +25,8 @@ class ModelConfig(Section):
 class GeneratorConfig(Section):
     """The network that makes SR out of LR."""
 
-    model_type: Literal["SRResNet", "esrgan", "stochastic_gan"] = "SRResNet"
-    """`SRResNet` (with `block_type`), `esrgan` (RRDB trunk) or `stochastic_gan` (a noise vector modulates every block)."""
+    model_type: Literal["SRResNet", "rrdbnet", "esrgan", "stochastic_gan"] = "SRResNet"
+    """`rrdbnet` (recommended: ESRGAN as in BasicSR and Real-ESRGAN, nearest-neighbour upsampling), `SRResNet` (with `block_type`), `esrgan` (OpenSR-SRGAN's variant) or `stochastic_gan` (a noise vector modulates every block)."""
     block_type: Literal["standard", "res", "rcab", "rrdb", "lka"] = "res"
     """Block of SRResNet: `standard` (batch norm, Tanh output), `res`, `rcab` (channel attention), `rrdb`, `lka` (large-kernel attention)."""
     large_kernel_size: OddKernel = 9
@@ -36,19 +36,19 @@ class GeneratorConfig(Section):
     n_channels: Positive = 64
     """Feature channels of the trunk."""
     n_blocks: Positive | None = None
-    """Blocks of the trunk; default 16, for esrgan 23."""
+    """Blocks of the trunk; default 16, for rrdbnet and esrgan 23."""
     scaling_factor: Literal[1, 2, 4, 8] = 4
-    """SR pixels per LR pixel along a side; 1 for esrgan only."""
+    """SR pixels per LR pixel along a side; 1 for rrdbnet and esrgan only."""
     growth_channels: Positive = 32
-    """esrgan: channels each dense layer adds."""
+    """rrdbnet and esrgan: channels each dense layer adds."""
     res_scale: Annotated[float, Field(gt=0, le=1)] = 0.2
     """esrgan and stochastic_gan: scale of each residual branch."""
     noise_dim: Positive = 128
     """stochastic_gan: length of the noise vector."""
     out_channels: Positive | None = None
-    """esrgan: output bands; default `Model.in_bands`."""
+    """Output bands; default `Model.in_bands`, which training needs."""
     use_icnr: bool = True
-    """Initialise every PixelShuffle convolution so that its phases start equal (ICNR): no checkerboard at the start."""
+    """Initialise every PixelShuffle convolution so that its phases start equal (ICNR): no checkerboard at the start. rrdbnet has none and needs none."""
     global_skip: Literal["none", "nearest", "bicubic"] = "none"
     """`bicubic` or `nearest`: the network learns the residual over the upsampled input and starts at that quality. `none`: as OpenSR-SRGAN."""
 
@@ -56,14 +56,14 @@ class GeneratorConfig(Section):
 class DiscriminatorConfig(Section):
     """The network that tells HR from SR."""
 
-    model_type: Literal["standard", "patchgan", "esrgan"] = "patchgan"
-    """`standard`: SRGAN's, one logit per crop. `patchgan`: one logit per patch. `esrgan`: deep and wide, one logit per crop."""
+    model_type: Literal["standard", "patchgan", "esrgan", "unet"] = "patchgan"
+    """`standard`: SRGAN's, one logit per crop. `patchgan`: one logit per patch. `esrgan`: deep and wide, one logit per crop. `unet`: Real-ESRGAN's, one logit per pixel."""
     n_blocks: Positive | None = None
     """standard: convolution blocks (default 8); patchgan: strided layers (default 3)."""
     base_channels: Positive = 64
-    """patchgan and esrgan: channels of the first layer."""
+    """patchgan, esrgan and unet: channels of the first layer."""
     use_spectral_norm: bool = True
-    """standard: spectral normalisation of every layer."""
+    """standard and unet: spectral normalisation."""
     linear_size: Positive = 1024
     """esrgan: width of the dense layer."""
 

@@ -22,7 +22,7 @@ from srgan_cli.data.degradation import degrade, margin_px
 from srgan_cli.data.rasters import gdal_env
 from srgan_cli.errors import RefusedError
 from srgan_cli.infer.bands import check_values, choose_bands, sample_values
-from srgan_cli.infer.geometry import Grid, Tile, fitting_core, largest_core
+from srgan_cli.infer.geometry import Grid, Tile, fitting_core, largest_core, round_up
 from srgan_cli.infer.halo import CANDIDATES_PX
 from srgan_cli.infer.model import Model
 from srgan_cli.infer.network import Network
@@ -193,8 +193,13 @@ def _grid(
         + _BICUBIC_PX
         + math.ceil(_SSIM_PX / 2 / scale)
     )
-    core = fitting_core(options.tile_px, scale, 1) if options.tile_px else 0
-    return Grid(height, width, core or largest_core(limit, halo, scale, 64), halo)
+    multiple = network.size_multiple
+    halo = round_up(halo, multiple)
+    if options.tile_px:
+        core = fitting_core(options.tile_px, scale, 1, multiple)
+    else:
+        core = largest_core(limit, halo, scale, 64, multiple)
+    return Grid(height, width, core, halo, multiple)
 
 
 def _tiles(grid: Grid) -> Iterator[Tile]:

@@ -82,16 +82,27 @@ class Grid:
     width: int
     core_px: int
     halo_px: int
+    multiple_px: int = 1
+    """Windows start at multiples of it; it divides `core_px` and `halo_px`."""
+
+    def __post_init__(self) -> None:
+        if self.core_px % self.multiple_px or self.halo_px % self.multiple_px:
+            raise ValueError(f"core and halo of {self} are not multiples of {self.multiple_px}")
 
     @property
     def window_height(self) -> int:
         """Rows of every window."""
-        return min(self.height, self.core_px + 2 * self.halo_px)
+        return self._window(self.height)
 
     @property
     def window_width(self) -> int:
         """Columns of every window."""
-        return min(self.width, self.core_px + 2 * self.halo_px)
+        return self._window(self.width)
+
+    def _window(self, size: int) -> int:
+        """The last window ends with the scene, and must start at a multiple as well."""
+        window = self.core_px + 2 * self.halo_px
+        return size if window >= size else window + (size - window) % self.multiple_px
 
     @property
     def num_strips(self) -> int:
@@ -113,9 +124,9 @@ class Grid:
 
         A segment has at least one tile, however small the limit is.
         """
-        rows = _spans(self.height, self.core_px, self.halo_px)[index]
+        rows = self._spans(self.height)[index]
         tiles: list[Tile] = []
-        for columns in _spans(self.width, self.core_px, self.halo_px):
+        for columns in self._spans(self.width):
             tile = _tile(rows, columns)
             start = tiles[0].window.col if tiles else tile.window.col
             if tiles and max_segment_px and tile.window.col_stop - start > max_segment_px:
@@ -124,19 +135,18 @@ class Grid:
             tiles.append(tile)
         yield Segment(tuple(tiles))
 
+    def _spans(self, size: int) -> list[Span]:
+        window, core, halo = self._window(size), self.core_px, self.halo_px
+        if window == size:
+            return [(0, size, 0, size)]
+        return [
+            (start, min(core, size - start), min(max(start - halo, 0), size - window), window)
+            for start in range(0, size, core)
+        ]
+
 
 Span = tuple[int, int, int, int]
 """core start, core length, window start, window length."""
-
-
-def _spans(size: int, core: int, halo: int) -> list[Span]:
-    window = min(size, core + 2 * halo)
-    if window == size:
-        return [(0, size, 0, size)]
-    return [
-        (start, min(core, size - start), min(max(start - halo, 0), size - window), window)
-        for start in range(0, size, core)
-    ]
 
 
 def _tile(rows: Span, columns: Span) -> Tile:
@@ -146,18 +156,25 @@ def _tile(rows: Span, columns: Span) -> Tile:
     )
 
 
-def core_multiple(scale: int, block_px: int) -> int:
-    """The smallest core side whose output is whole blocks of `block_px` HR pixels."""
-    return block_px // math.gcd(scale, block_px)
+def round_up(px: int, multiple_px: int) -> int:
+    """The next multiple of `multiple_px`."""
+    return math.ceil(px / multiple_px) * multiple_px
 
 
-def fitting_core(wanted_px: int, scale: int, block_px: int) -> int:
+def core_multiple(scale: int, block_px: int, multiple_px: int = 1) -> int:
+    """The smallest core side, a multiple of `multiple_px`, that makes whole blocks of `block_px`."""
+    return math.lcm(block_px // math.gcd(scale, block_px), multiple_px)
+
+
+def fitting_core(wanted_px: int, scale: int, block_px: int, multiple_px: int = 1) -> int:
     """`wanted_px` rounded up to whole output blocks."""
-    multiple = core_multiple(scale, block_px)
+    multiple = core_multiple(scale, block_px, multiple_px)
     return max(math.ceil(wanted_px / multiple), 1) * multiple
 
 
-def largest_core(max_window_px: int, halo_px: int, scale: int, block_px: int) -> int:
+def largest_core(
+    max_window_px: int, halo_px: int, scale: int, block_px: int, multiple_px: int = 1
+) -> int:
     """The largest core whose window keeps within `max_window_px`; one block at least."""
-    multiple = core_multiple(scale, block_px)
+    multiple = core_multiple(scale, block_px, multiple_px)
     return max((max_window_px - 2 * halo_px) // multiple, 1) * multiple

@@ -1,4 +1,4 @@
-"""How far a network looks: exactly, by a NaN probe; or as far as it matters, by measuring."""
+"""How wide a tile's margin must be: the receptive field, or as much of it as matters, by measuring."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from srgan_cli.infer.geometry import Box
 
@@ -18,7 +17,6 @@ AFFORDABLE_PX = 64
 """Up to here the exact receptive field is the halo; beyond, the halo is measured."""
 CANDIDATES_PX = (16, 24, 32, 48, 64, 96, 128)
 _REFERENCE_PX = 192
-_PROBE_CAP_PX = 512
 _PATCH_PX = 16
 
 HaloMode = Literal["exact", "measured", "given", "whole"]
@@ -35,43 +33,6 @@ class Halo:
     """p99.9 of the error that the halo leaves, in stored units; None when nobody measured it."""
 
 
-def receptive_field(network: nn.Module, in_bands: int, scale: int) -> int | None:
-    """LR pixels that an SR pixel depends on, to every side of its own LR pixel; None = all.
-
-    A NaN in a line of noise contaminates exactly the SR pixels that depend on it. Two lines, one
-    lying and one standing, cost a hundredth of a square and reach as far: the middle row of a
-    kernel is as long as the kernel, and a weight of 0 passes NaN on like any other. All sub-pixel positions
-    of the output count, so a half pixel is rounded up. The probe runs on the CPU, where no
-    convolution algorithm spreads NaN beyond its kernel.
-    """
-    size = 65
-    while True:
-        down = _reach(network, in_bands, scale, size, axis=2)
-        across = None if down is None else _reach(network, in_bands, scale, size, axis=3)
-        if down is not None and across is not None:
-            return max(down, across)
-        if size > 2 * _PROBE_CAP_PX:
-            return None
-        size = 2 * size - 1
-
-
-def _reach(network: nn.Module, in_bands: int, scale: int, size: int, axis: int) -> int | None:
-    shape = [1, in_bands, 1, 1]
-    shape[axis] = size
-    lr = torch.rand(shape, generator=torch.Generator().manual_seed(0))
-    centre = size // 2
-    lr.select(axis, centre).fill_(math.nan)
-    with torch.inference_mode():
-        sr = network(lr)
-    touched = sr.isnan().amax(dim=(0, 1, 5 - axis)).nonzero().flatten() // scale
-    if touched.numel() == 0:
-        raise ValueError("the network hides NaN; its receptive field cannot be probed")
-    first, last = int(touched[0]), int(touched[-1])
-    if first == 0 or last == size - 1:
-        return None
-    return max(centre - first, last - centre)
-
-
 def measured_halo(
     predict: Callable[[Tensor], Tensor],
     read: Callable[[Box], tuple[Tensor, NDArray[np.bool_]]],
@@ -79,6 +40,7 @@ def measured_halo(
     scale: int,
     exact_px: int,
     tolerance: float,
+    multiple_px: int = 1,
 ) -> tuple[int, float]:
     """The smallest candidate halo whose p99.9 error is within `tolerance`, and that error.
 
@@ -93,11 +55,12 @@ def measured_halo(
         scale: SR pixels per LR pixel along a side.
         exact_px: The receptive field.
         tolerance: In network units.
+        multiple_px: Windows must start at multiples of it; it divides all halos.
     """
     candidates = [px for px in CANDIDATES_PX if px < exact_px]
     reference_px = min(exact_px, _REFERENCE_PX)
     errors: dict[int, list[NDArray[np.float32]]] = {px: [] for px in candidates}
-    for patch in _patches(read, shape):
+    for patch in _patches(read, shape, multiple_px):
         best = _predict_patch(predict, read, patch, reference_px, shape, scale)
         for px in candidates:
             sr = _predict_patch(predict, read, patch, px, shape, scale)
@@ -118,7 +81,9 @@ def _smallest_within(
 
 
 def _patches(
-    read: Callable[[Box], tuple[Tensor, NDArray[np.bool_]]], shape: tuple[int, int]
+    read: Callable[[Box], tuple[Tensor, NDArray[np.bool_]]],
+    shape: tuple[int, int],
+    multiple_px: int,
 ) -> Sequence[Box]:
     """4 (small scenes) or 8 patches, spread over the scene, on valid ground."""
     height, width = shape
@@ -129,7 +94,7 @@ def _patches(
     for index in range(16 * wanted):
         row = int((0.5 + index * 0.7548776662) % 1 * (height - side_h))
         col = int((0.5 + index * 0.5698402910) % 1 * (width - side_w))
-        box = Box(row, col, side_h, side_w)
+        box = Box(row - row % multiple_px, col - col % multiple_px, side_h, side_w)
         if read(box)[1].mean() > 0.5:
             found.append(box)
         if len(found) == wanted:

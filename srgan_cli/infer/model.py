@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import time
 from collections.abc import Callable
@@ -10,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -19,7 +18,6 @@ from srgan_cli.data.rasters import gdal_env
 from srgan_cli.files import whole_file
 from srgan_cli.infer.engine import REMOVED, START_AGAIN, run_plan
 from srgan_cli.infer.geometry import Box
-from srgan_cli.infer.halo import receptive_field
 from srgan_cli.infer.metadata import scaled_transform
 from srgan_cli.infer.network import Network, find_device
 from srgan_cli.infer.options import InferOptions, InferResult
@@ -71,8 +69,7 @@ class Model:
     @cache  # noqa: B019  # a model lives as long as its weights are of use
     def receptive_field(self) -> int | None:
         """LR pixels to every side that an output pixel depends on; None = the whole input."""
-        generator = copy.deepcopy(self.generator).cpu()
-        return receptive_field(generator, self.info.spec.in_bands, self.info.scale)
+        return self.generator.receptive_field_px()
 
     def network(self, options: InferOptions) -> Network:
         """The generator on the device of the options."""
@@ -153,6 +150,8 @@ class Model:
             "SRGAN_SCALE": str(self.info.scale),
             "SRGAN_HALO": f"{plan.halo.px} {plan.halo.mode}",
         }
+        if self.generator.pools_globally:
+            tags["SRGAN_ATTENTION_WINDOW"] = str(self.generator.window_px or "full")
         if plan.halo.residual is not None:
             tags["SRGAN_RESIDUAL"] = f"{plan.halo.residual:.6g}"
         return tags
@@ -201,14 +200,24 @@ def _seconds_per_tile(network: Network, plan: Plan, source: Source) -> float:
     return (time.monotonic() - began) / plan.batch
 
 
-def load(weights: str | Path) -> Model:
+def load(
+    weights: str | Path, attention_window: int | Literal["trained", "full"] = "trained"
+) -> Model:
     """The model of a weights file.
+
+    Args:
+        weights: The file.
+        attention_window: Side in LR pixels of the window that channel attention averages over.
+            `trained`: that of the crops it was trained on, as the file says, so that tiles agree;
+            `full`: the whole input, bit for bit as the tool that trained it.
 
     Raises:
         RefusedError: The file is missing, damaged, or not a weights file of this product.
     """
     path = Path(weights)
     generator, info = load_generator(path)
+    if attention_window != "trained":
+        generator.pool_locally_(None if attention_window == "full" else attention_window)
     with path.open("rb") as file:
         digest = hashlib.sha256()
         while chunk := file.read(2**20):

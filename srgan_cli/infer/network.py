@@ -23,10 +23,18 @@ class Network:
 
     def __init__(self, generator: Generator, device: torch.device, precision: Precision) -> None:
         self.device = device
+        if precision == "bf16" and not generator.bf16:
+            raise RefusedError(
+                f"--precision bf16: {generator.spec.model_type} {generator.spec.block_type} is too "
+                "far off in bfloat16",
+                "use --precision fp32",
+            )
         self.precision = "bf16" if precision == "bf16" else "fp32"
         self._layout = torch.channels_last if generator.channels_last else torch.contiguous_format
         self._generator = generator.to(device, memory_format=self._layout)  # type: ignore[call-overload]  # missing in torch's stub
         self._last = generator.last_layer()
+        self.size_multiple = generator.size_multiple
+        """Windows must start at multiples of so many LR pixels."""
 
     def __call__(self, lr: NDArray[np.float32] | Tensor) -> Tensor:
         """SR (B, C_out, h * s, w * s) on the CPU of `lr` (B, C, h, w).

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from srgan_cli.errors import RefusedError
 from srgan_cli.infer.bands import check_values, choose_bands, narrow_dtype, sample_values
-from srgan_cli.infer.geometry import Box, Grid, fitting_core, largest_core
+from srgan_cli.infer.geometry import Box, Grid, fitting_core, largest_core, round_up
 from srgan_cli.infer.halo import AFFORDABLE_PX, Halo, measured_halo
 from srgan_cli.infer.network import Network
 from srgan_cli.infer.options import AUTO_HALO, EXACT_HALO, InferOptions
@@ -86,7 +86,8 @@ def make_plan(
     else:
         field_px = field()
         halo = _halo(source, network, info, field_px, options, tolerance)
-        grid = _grid(source, info.scale, halo.px, options.tile_px, limit, block_px)
+        multiple = network.size_multiple
+        grid = _grid(source, info.scale, halo.px, options.tile_px, limit, block_px, multiple)
     if halo.residual is not None and halo.residual > tolerance:
         warnings.append(
             f"halo {halo.px} px leaves an error of {halo.residual:.3g} (99.9 % of pixels at tile "
@@ -144,13 +145,19 @@ def window_limit(spec: GeneratorSpec, device: torch.device, batch: int) -> int:
 
 
 def _grid(
-    source: Source, scale: int, halo_px: int, tile_px: int | None, limit_px: int, block_px: int
+    source: Source,
+    scale: int,
+    halo_px: int,
+    tile_px: int | None,
+    limit_px: int,
+    block_px: int,
+    multiple_px: int,
 ) -> Grid:
     if tile_px is None:
-        core = largest_core(limit_px, halo_px, scale, block_px)
+        core = largest_core(limit_px, halo_px, scale, block_px, multiple_px)
     else:
-        core = fitting_core(tile_px, scale, block_px)
-    return Grid(source.height, source.width, core, halo_px)
+        core = fitting_core(tile_px, scale, block_px, multiple_px)
+    return Grid(source.height, source.width, core, halo_px, multiple_px)
 
 
 def _halo(
@@ -166,12 +173,15 @@ def _halo(
         raise RefusedError(
             f"this network ({info.spec.model_type} {info.spec.block_type}) averages over its whole "
             f"input: tiles of a scene of {source.width} x {source.height} pixels would not agree",
-            f"cut the scene, or set --tile {longest} if the memory allows one window",
+            "give --attention-window the side of the LR crops it was trained on, or set "
+            f"--tile {longest} if the memory allows one window",
         )
+    multiple = network.size_multiple
+    field_px = round_up(field_px, multiple)
     if options.halo == EXACT_HALO or (options.halo == AUTO_HALO and field_px <= AFFORDABLE_PX):
         return Halo(field_px, "exact")
     if options.halo != AUTO_HALO:
-        px = int(options.halo)
+        px = round_up(int(options.halo), multiple)
         return Halo(px, "given", 0.0 if px >= field_px else None)
     radiometry = info.radiometry
 
@@ -181,7 +191,7 @@ def _halo(
 
     shape = (source.height, source.width)
     allowed = tolerance * abs(radiometry.scale)
-    px, residual = measured_halo(network, read, shape, info.scale, field_px, allowed)
+    px, residual = measured_halo(network, read, shape, info.scale, field_px, allowed, multiple)
     if px == field_px:
         return Halo(px, "exact")
     return Halo(px, "measured", residual / abs(radiometry.scale))

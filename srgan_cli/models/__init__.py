@@ -10,9 +10,11 @@ from srgan_cli.config import RunConfig
 from srgan_cli.models.discriminators import ESRGANDiscriminator, PatchGAN, SRGANDiscriminator
 from srgan_cli.models.esrgan import ESRGAN
 from srgan_cli.models.generator import Generator, upsample
+from srgan_cli.models.rrdbnet import RRDBNet
 from srgan_cli.models.spec import GeneratorSpec
 from srgan_cli.models.srresnet import SRResNetFlexible, SRResNetStandard
 from srgan_cli.models.stochastic import StochasticGenerator
+from srgan_cli.models.unet import UNetDiscriminator
 
 GENERATORS: dict[str, type[Generator]] = {
     "SRResNet/standard": SRResNetStandard,
@@ -20,6 +22,7 @@ GENERATORS: dict[str, type[Generator]] = {
     "SRResNet/rcab": SRResNetFlexible,
     "SRResNet/rrdb": SRResNetFlexible,
     "SRResNet/lka": SRResNetFlexible,
+    "rrdbnet": RRDBNet,
     "esrgan": ESRGAN,
     "stochastic_gan": StochasticGenerator,
 }
@@ -40,6 +43,11 @@ DISCRIMINATORS: dict[str, Callable[[RunConfig], nn.Module]] = {
         config.model.in_bands,
         config.discriminator.base_channels,
         config.discriminator.linear_size,
+    ),
+    "unet": lambda config: UNetDiscriminator(
+        config.model.in_bands,
+        config.discriminator.base_channels,
+        config.discriminator.use_spectral_norm,
     ),
 }
 
@@ -62,7 +70,7 @@ def build_discriminator(config: RunConfig) -> nn.Module:
 def generator_spec(config: RunConfig) -> GeneratorSpec:
     """The generator that a configuration describes, defaults resolved."""
     section, bands = config.generator, config.model.in_bands
-    default_blocks = 23 if section.model_type == "esrgan" else 16
+    default_blocks = 23 if section.model_type in ("esrgan", "rrdbnet") else 16
     return GeneratorSpec(
         model_type=section.model_type,
         block_type=section.block_type,

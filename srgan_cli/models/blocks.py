@@ -5,10 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from srgan_cli.models.pooling import WindowMean
+from srgan_cli.models.steady import Conv2d, Sigmoid
+
 
 def conv(in_channels: int, out_channels: int, kernel: int = 3) -> nn.Conv2d:
     """A convolution that keeps the size, zero padding."""
-    return nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2)
+    return Conv2d(in_channels, out_channels, kernel, padding=kernel // 2)
 
 
 def upsampler(channels: int, scale: int) -> nn.Sequential:
@@ -34,7 +37,7 @@ class ResBlock(nn.Module):
 
 
 class RCAB(nn.Module):
-    """Residual channel attention (Zhang et al. 2018); its attention averages the whole input."""
+    """Residual channel attention (Zhang et al. 2018); `WindowMean` says what it averages over."""
 
     def __init__(self, channels: int, kernel: int) -> None:
         super().__init__()
@@ -42,11 +45,11 @@ class RCAB(nn.Module):
         self.act = nn.PReLU()
         self.conv2 = conv(channels, channels, kernel)
         self.se = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1),
-            nn.Conv2d(channels, channels // 16, 1),
+            WindowMean(),
+            Conv2d(channels, channels // 16, 1),
             nn.ReLU(inplace=True),
-            nn.Conv2d(channels // 16, channels, 1),
-            nn.Sigmoid(),
+            Conv2d(channels // 16, channels, 1),
+            Sigmoid(),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -80,7 +83,7 @@ class DenseBlock(nn.Module):
 
 
 class RRDB(nn.Module):
-    """Residual in residual dense block (Wang et al. 2018), OpenSR-SRGAN's variant."""
+    """Three dense blocks in a residual (Wang et al. 2018), OpenSR-SRGAN's variant."""
 
     def __init__(self, channels: int, growth: int, res_scale: float = 0.2) -> None:
         super().__init__()
@@ -99,12 +102,13 @@ class LargeKernelAttention(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.dw5 = nn.Conv2d(channels, channels, 5, padding=2, groups=channels)
-        self.dw7d = nn.Conv2d(channels, channels, 7, padding=9, dilation=3, groups=channels)
-        self.pw = nn.Conv2d(channels, channels, 1)
+        self.dw5 = Conv2d(channels, channels, 5, padding=2, groups=channels)
+        self.dw7d = Conv2d(channels, channels, 7, padding=9, dilation=3, groups=channels)
+        self.pw = Conv2d(channels, channels, 1)
+        self.sigmoid = Sigmoid()
 
     def forward(self, z: Tensor) -> Tensor:
-        out: Tensor = z * torch.sigmoid(self.pw(self.dw7d(self.dw5(z))))
+        out: Tensor = z * self.sigmoid(self.pw(self.dw7d(self.dw5(z))))
         return out
 
 

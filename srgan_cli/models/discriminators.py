@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
+
+from srgan_cli.models.spectral import normalised
 
 
 class SRGANBlock(nn.Module):
@@ -50,7 +51,7 @@ class SRGANDiscriminator(nn.Module):
         if use_spectral_norm:
             for layer in list(self.modules()):
                 if isinstance(layer, nn.Conv2d | nn.Linear):
-                    spectral_norm(layer)
+                    normalised(layer)
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, 1)."""

@@ -13,6 +13,8 @@ from srgan_cli.models.spec import GeneratorSpec
 class ESRGAN(Generator):
     """RRDB trunk, PixelShuffle upsampling, no clamp."""
 
+    layers_in_order = True
+
     def __init__(self, spec: GeneratorSpec) -> None:
         super().__init__(spec)
         width = spec.n_channels

@@ -1,24 +1,47 @@
-"""What all generators share: the optional global skip."""
+"""What all generators share: the optional global skip, and the facts that inference needs."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 import torch.nn.functional as F  # noqa: N812  # the name every PyTorch reader expects
 from torch import Tensor, nn
 
+from srgan_cli.models.field import (
+    Down,
+    Reach,
+    Step,
+    Up,
+    probe_receptive_field,
+    reach_of,
+    receptive_field,
+)
+from srgan_cli.models.pooling import WindowMean
 from srgan_cli.models.spec import GeneratorSpec
+
+_SKIP_REACH_PX = {"none": 0, "nearest": 0, "bicubic": 2}
 
 
 class Generator(nn.Module):
     """LR (B, C, h, w) -> SR (B, C_out, h * scale, w * scale), in network units."""
 
     channels_last: ClassVar[bool] = True
-    """Whether the channels-last layout is faster."""
+    """Whether the channels-last layout is faster; measured by benchmarks/networks.py."""
+    bf16: ClassVar[bool] = True
+    """Whether it may run in bfloat16: the result stays within 0.1 % of the value range."""
+    layers_in_order: ClassVar[bool] = False
+    """Whether all layers lie on one way from input to output, registered in the order in which they
+    run. The receptive field is then computed from them; else it is probed."""
 
     def __init__(self, spec: GeneratorSpec) -> None:
         super().__init__()
         self.spec = spec
+
+    @property
+    def size_multiple(self) -> int:
+        """Tiles start at multiples of so many LR pixels; any size of input is accepted."""
+        return 1
 
     def residual(self, lr: Tensor) -> Tensor:
         """The network itself, without the global skip."""
@@ -42,6 +65,56 @@ class Generator(nn.Module):
         if self.spec.global_skip == "none":
             return sr
         return sr + upsample(lr.float(), self.spec.scale, self.spec.global_skip)
+
+    @property
+    def pools_globally(self) -> bool:
+        """Whether it averages over its input: without a window, or with one (`pool_locally_`)."""
+        return any(isinstance(module, WindowMean) for module in self.modules())
+
+    @property
+    def window_px(self) -> int | None:
+        """Side of the window it averages over, in LR pixels; None = its whole input, or never."""
+        windows = {m.window_px for m in self.modules() if isinstance(m, WindowMean)}
+        return windows.pop() if windows else None
+
+    def pool_locally_(self, window_px: int | None) -> None:
+        """Average over windows of so many LR pixels; None = over the whole input, as trained.
+
+        No effect on networks that do not average over their input.
+        """
+        for module in self.modules():
+            if isinstance(module, WindowMean):
+                module.window_px = window_px
+
+    def receptive_field_px(self) -> int | None:
+        """LR pixels to every side that an SR pixel depends on; None = the whole input."""
+        pools = [module for module in self.modules() if isinstance(module, WindowMean)]
+        if any(pool.window_px is None for pool in pools):
+            return None
+        if self.layers_in_order:
+            field = receptive_field(self._steps(), self.spec.scale)
+        else:
+            probed = probe_receptive_field(
+                self, self.spec.in_bands, self.spec.scale, self.size_multiple
+            )
+            if probed is None:
+                return None
+            field = probed
+        border = max((pool.border_reach_px for pool in pools), default=0)
+        return max(field + border, _SKIP_REACH_PX[self.spec.global_skip])
+
+    def _steps(self) -> Iterator[Step]:
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                yield reach_of(layer)
+            elif isinstance(layer, nn.PixelShuffle):
+                yield Up(layer.upscale_factor)
+            elif isinstance(layer, nn.Upsample):
+                yield Up(int(layer.scale_factor))  # type: ignore[arg-type]  # a number in ours
+            elif isinstance(layer, nn.PixelUnshuffle):
+                yield Down(layer.downscale_factor)
+            elif isinstance(layer, WindowMean):
+                yield Reach(layer.reach_px or 0)
 
 
 def upsample(lr: Tensor, scale: int, kind: str) -> Tensor:

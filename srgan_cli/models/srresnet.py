@@ -8,6 +8,7 @@ from srgan_cli.models.blocks import RCAB, RRDB, LKABlock, ResBlock, conv, upsamp
 from srgan_cli.models.generator import Generator
 from srgan_cli.models.init import icnr_upsamplers_
 from srgan_cli.models.spec import GeneratorSpec
+from srgan_cli.models.steady import Tanh
 
 
 class ConvBlock(nn.Module):
@@ -71,7 +72,7 @@ class StandardTrunk(nn.Module):
         self.subpixel_convolutional_blocks = nn.Sequential(
             *(SubPixelBlock(width, small) for _ in range(stages))
         )
-        self.conv_block3 = ConvBlock(width, spec.out_bands, large, norm=False, act=nn.Tanh())
+        self.conv_block3 = ConvBlock(width, spec.out_bands, large, norm=False, act=Tanh())
 
     def forward(self, lr: Tensor) -> Tensor:
         head = self.conv_block1(lr)
@@ -82,6 +83,8 @@ class StandardTrunk(nn.Module):
 
 class SRResNetStandard(Generator):
     """`block_type: standard`."""
+
+    layers_in_order = True
 
     def __init__(self, spec: GeneratorSpec) -> None:
         super().__init__(spec)
@@ -116,6 +119,8 @@ def _block(spec: GeneratorSpec) -> nn.Module:
 
 class SRResNetFlexible(Generator):
     """`block_type: res | rcab | rrdb | lka`: no batch norm, no Tanh."""
+
+    layers_in_order = True
 
     def __init__(self, spec: GeneratorSpec) -> None:
         super().__init__(spec)

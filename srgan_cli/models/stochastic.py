@@ -38,6 +38,8 @@ class StochasticGenerator(Generator):
     serves every image and tile, so that a scene does not depend on how it was cut.
     """
 
+    layers_in_order = True
+
     def __init__(self, spec: GeneratorSpec) -> None:
         super().__init__(spec)
         width, small, large = spec.n_channels, spec.small_kernel_size, spec.large_kernel_size
@@ -58,10 +60,10 @@ class StochasticGenerator(Generator):
         """Noise (B, noise_dim) ~ N(0, I) for a batch."""
         shape = (lr.shape[0], self.spec.noise_dim)
         if self.training:
-            return torch.randn(shape, device=lr.device)
+            return torch.randn(shape, device=lr.device, dtype=lr.dtype)
         generator = torch.Generator().manual_seed(self.noise_seed)
         one = torch.randn(1, self.spec.noise_dim, generator=generator)
-        return one.to(lr.device).expand(shape)
+        return one.to(lr).expand(shape)
 
     def residual(self, lr: Tensor, noise: Tensor | None = None) -> Tensor:
         """The network with `noise` (B, noise_dim), drawn where it is not given."""

@@ -110,6 +110,15 @@ def test_moved_keys_are_silent_but_what_the_peer_calls_old(load):
     assert "old spelling of Training.Losses.perceptual_weight" in str(warnings)
 
 
+def test_rrdbnet_in_a_file_of_opensr_is_pointed_out(load):
+    """There it names another network."""
+    plain = load("Generator:\n  model_type: rrdbnet\n").warnings
+    assert "BasicSR" not in str(plain)
+    found = str(load("Generator:\n  model_type: rrdbnet\n  block_type: rrdb\n").warnings)
+    assert "read as the RRDBNet of BasicSR and Real-ESRGAN" in found
+    assert "write esrgan" in found
+
+
 @pytest.mark.parametrize(
     ("written", "model", "block"),
     [
@@ -117,7 +126,7 @@ def test_moved_keys_are_silent_but_what_the_peer_calls_old(load):
         (" sr-resnet ", "SRResNet", "res"),
         ("SR ResNet", "SRResNet", "res"),
         ("ESRGAN", "esrgan", "res"),
-        ("RRDBNet", "esrgan", "res"),
+        ("RRDBNet", "rrdbnet", "res"),
         ("rrdb_net", "esrgan", "res"),
         ("Stochastic-GAN", "stochastic_gan", "res"),
         ("cGAN", "stochastic_gan", "res"),

@@ -35,6 +35,7 @@ def make_model() -> Callable[..., Model]:
         scale: int = 2,
         radiometry: str = "sen2_stretch_10k",
         names: tuple[str, ...] = (),
+        window: int | None = None,
         **spec: Any,
     ) -> Model:
         torch.manual_seed(1)
@@ -45,6 +46,7 @@ def make_model() -> Callable[..., Model]:
             if parameter.ndim > 1:
                 torch.nn.init.kaiming_normal_(parameter, a=0.5)
             parameter.requires_grad_(False)
+        generator.pool_locally_(window)
         info = WeightsInfo(whole, RADIOMETRIES[radiometry], names, 32, None, 1, True)
         return Model(generator.eval(), info, "0" * 64)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,7 +12,9 @@ SIDE = st.integers(1, 90)
 
 @st.composite
 def grids(draw: st.DrawFn) -> Grid:
-    return Grid(draw(SIDE), draw(SIDE), draw(st.integers(1, 40)), draw(st.integers(0, 30)))
+    multiple = draw(st.sampled_from([1, 1, 2, 4]))
+    core, halo = draw(st.integers(1, 40)), draw(st.integers(0, 30))
+    return Grid(draw(SIDE), draw(SIDE), core * multiple, halo * multiple, multiple)
 
 
 def all_tiles(grid: Grid, limit: int | None = None) -> list:
@@ -36,6 +39,7 @@ def test_windows_have_one_shape_and_lie_in_the_scene(grid: Grid) -> None:
     for tile in all_tiles(grid):
         window = tile.window
         assert (window.height, window.width) == (grid.window_height, grid.window_width)
+        assert window.row % grid.multiple_px == window.col % grid.multiple_px == 0
         assert window.row >= 0
         assert window.col >= 0
         assert window.row_stop <= grid.height
@@ -65,12 +69,22 @@ def test_segments_hold_the_same_tiles_within_the_limit(grid: Grid, limit: int) -
                 assert tile.window.col >= segment.window.col
 
 
-@given(st.integers(1, 5000), st.sampled_from([1, 2, 3, 4, 8]), st.sampled_from([256, 512]))
-def test_cores_make_whole_blocks(wanted: int, scale: int, block: int) -> None:
-    core = fitting_core(wanted, scale, block)
+@given(
+    st.integers(1, 5000),
+    st.sampled_from([1, 2, 3, 4, 8]),
+    st.sampled_from([1, 256, 512]),
+    st.sampled_from([1, 2, 4]),
+)
+def test_cores_make_whole_blocks(wanted: int, scale: int, block: int, multiple: int) -> None:
+    core = fitting_core(wanted, scale, block, multiple)
     assert core >= wanted
-    assert core * scale % block == 0
-    assert (core - wanted) * scale < block * scale
+    assert core * scale % block == core % multiple == 0
+    assert core - wanted < max(block, multiple)
+
+
+def test_a_grid_that_cannot_keep_its_multiple_is_refused() -> None:
+    with pytest.raises(ValueError, match="not multiples of 2"):
+        Grid(10, 10, 5, 0, 2)
 
 
 def test_largest_core_respects_the_window_and_is_at_least_one_block() -> None:

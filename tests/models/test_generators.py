@@ -3,6 +3,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from srgan_cli.config import RunConfig
 from srgan_cli.models import (
@@ -16,6 +17,7 @@ from srgan_cli.models import (
     upsample,
 )
 from srgan_cli.models.init import icnr_
+from srgan_cli.models.unet import UNetDiscriminator
 
 
 def spec(name="SRResNet/res", **changes):
@@ -39,6 +41,12 @@ def test_output_is_scale_times_the_input(name, scale):
     generator = build_generator(spec(name, scale=scale)).eval()
     with torch.no_grad():
         assert generator(torch.rand(2, 3, 7, 5)).shape == (2, 3, 7 * scale, 5 * scale)
+
+
+@pytest.mark.parametrize("name", ["esrgan", "rrdbnet"])
+def test_scale_1_keeps_the_size(name):
+    generator = build_generator(spec(name, scale=1)).eval()
+    assert generator(torch.rand(1, 3, 6, 6)).shape == (1, 3, 6, 6)
 
 
 def test_esrgan_at_scale_1_has_no_upsampler():
@@ -84,7 +92,28 @@ def test_icnr_leaves_no_energy_at_the_sub_pixel_grid(name):
         with_icnr.append(phase_imbalance(build_generator(spec(name)).eval(), lr))
         torch.manual_seed(seed)
         without.append(phase_imbalance(build_generator(spec(name, use_icnr=False)).eval(), lr))
-    assert np.median(with_icnr) < 0.02 * np.median(without)
+    if name == "rrdbnet":  # its upsampling has no phases to balance
+        assert np.median(with_icnr) < 1e-4
+    else:
+        assert np.median(with_icnr) < 0.02 * np.median(without)
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+@pytest.mark.parametrize("name", GENERATORS)
+def test_flat_ground_stays_flat_at_initialisation(name, scale):
+    """No energy at all, at the sub-pixel grid frequencies or any other, away from the border."""
+    lr = torch.tensor([0.2, 0.5, 0.3]).view(1, 3, 1, 1).expand(1, 3, 64, 64).contiguous()
+
+    def ripple(use_icnr):
+        torch.manual_seed(0)
+        generator = build_generator(spec(name, scale=scale, use_icnr=use_icnr)).eval()
+        with torch.no_grad():
+            sr = generator.residual(lr)[..., 30 * scale : 34 * scale, 30 * scale : 34 * scale]
+        return float((sr - sr.mean(dim=(2, 3), keepdim=True)).abs().max() / sr.abs().max())
+
+    assert ripple(use_icnr=True) < 2e-5
+    if name != "rrdbnet":
+        assert ripple(use_icnr=False) > 1e-3
 
 
 def test_icnr_makes_a_shuffle_a_nearest_upsampling():
@@ -143,8 +172,55 @@ def test_defaults_of_the_configuration():
         ({"model_type": "patchgan"}, (2, 1, 6, 6)),
         ({"model_type": "patchgan", "n_blocks": 2}, (2, 1, 14, 14)),
         ({"model_type": "esrgan", "base_channels": 8, "linear_size": 16}, (2, 1)),
+        ({"model_type": "unet", "base_channels": 8}, (2, 1, 64, 64)),
     ],
 )
 def test_discriminators_give_logits(section, shape):
     config = RunConfig.model_validate({"Discriminator": section})
     assert build_discriminator(config)(torch.rand(2, 4, 64, 64)).shape == shape
+
+
+@pytest.mark.parametrize(
+    ("use_sn", "size"), [(True, (32, 32)), (False, (32, 32)), (True, (37, 50)), (True, (9, 8))]
+)
+def test_the_unet_gives_a_logit_per_pixel(use_sn, size):
+    network = UNetDiscriminator(3, 4, use_sn)
+    assert network(torch.rand(2, 3, *size)).shape == (2, 1, *size)
+
+
+def test_rrdbnet_is_a_residual_of_residuals_and_upsamples_without_phases():
+    """One block written out by hand: Wang et al. 2018, figure 4."""
+    net = build_generator(spec("rrdbnet", n_blocks=1, scale=2, in_bands=2, out_bands=2)).eval()
+    lr = torch.rand(1, 2, 6, 8)
+    s = net.state_dict()
+
+    def conv(x, name):
+        return F.conv2d(x, s[f"{name}.weight"], s[f"{name}.bias"], padding=1)
+
+    def dense(x, name):
+        grown = [x]
+        for i in range(1, 5):
+            grown.append(F.leaky_relu(conv(torch.cat(grown, 1), f"{name}.conv{i}"), 0.2))
+        return x + 0.2 * conv(torch.cat(grown, 1), f"{name}.conv5")
+
+    with torch.no_grad():
+        first = conv(F.pixel_unshuffle(lr, 2), "conv_first")
+        inner = first
+        for i in (1, 2, 3):
+            inner = dense(inner, f"body.0.rdb{i}")
+        x = first + conv(first + 0.2 * inner, "conv_body")
+        for i in (1, 2):
+            x = F.leaky_relu(
+                conv(x.repeat_interleave(2, 2).repeat_interleave(2, 3), f"conv_up{i}"), 0.2
+            )
+        expected = conv(F.leaky_relu(conv(x, "conv_hr"), 0.2), "conv_last")
+        torch.testing.assert_close(net(lr), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_a_folded_input_may_have_any_size(scale):
+    net = build_generator(spec("rrdbnet", n_blocks=1, scale=scale)).eval()
+    for height, width in [(1, 1), (1, 5), (7, 3), (8, 6)]:
+        sr = net(torch.rand(1, 3, height, width))
+        assert sr.shape == (1, 3, height * scale, width * scale)
+        assert sr.isfinite().all()

@@ -1,0 +1,115 @@
+"""RRDBNet, the ESRGAN generator of BasicSR and Real-ESRGAN (Wang et al. 2018, 2021).
+
+Keys and numerics are theirs, so that their checkpoints load here and ours open wherever theirs do.
+It differs from `esrgan`, which is OpenSR-SRGAN's: every dense block has its own residual, and the
+upsampling is nearest neighbour and a convolution, which has no checkerboard to avoid.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F  # noqa: N812  # the name every PyTorch reader expects
+from torch import Tensor, nn
+
+from srgan_cli.models.blocks import conv
+from srgan_cli.models.generator import Generator
+from srgan_cli.models.init import small_kaiming_
+from srgan_cli.models.spec import GeneratorSpec
+
+_RESIDUAL = 0.2
+
+
+class ResidualDenseBlock(nn.Module):
+    """x + 0.2 * five densely connected convolutions."""
+
+    def __init__(self, channels: int, growth: int) -> None:
+        super().__init__()
+        self.conv1 = conv(channels, growth)
+        self.conv2 = conv(channels + growth, growth)
+        self.conv3 = conv(channels + 2 * growth, growth)
+        self.conv4 = conv(channels + 3 * growth, growth)
+        self.conv5 = conv(channels + 4 * growth, channels)
+        self.act = nn.LeakyReLU(0.2, inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = [x]
+        for layer in (self.conv1, self.conv2, self.conv3, self.conv4):
+            features.append(self.act(layer(torch.cat(features, dim=1))))
+        out: Tensor = self.conv5(torch.cat(features, dim=1)) * _RESIDUAL + x
+        return out
+
+
+class ResidualInResidual(nn.Module):
+    """x + 0.2 * three dense blocks."""
+
+    def __init__(self, channels: int, growth: int) -> None:
+        super().__init__()
+        self.rdb1 = ResidualDenseBlock(channels, growth)
+        self.rdb2 = ResidualDenseBlock(channels, growth)
+        self.rdb3 = ResidualDenseBlock(channels, growth)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.rdb3(self.rdb2(self.rdb1(x))) * _RESIDUAL + x
+        return out
+
+
+class RRDBNet(Generator):
+    """`model_type: rrdbnet`.
+
+    At scales 1 and 2 the input is first folded into a quarter or a half of its size
+    (PixelUnshuffle), as Real-ESRGAN does: the trunk then works at a quarter of the upsampled size
+    at every scale up to 4, and costs accordingly less.
+    """
+
+    layers_in_order = True
+
+    def __init__(self, spec: GeneratorSpec) -> None:
+        super().__init__(spec)
+        width, growth, fold = spec.n_channels, spec.growth_channels, fold_factor(spec.scale)
+        self.unshuffle = nn.PixelUnshuffle(fold)
+        self.conv_first = conv(spec.in_bands * fold**2, width)
+        self.body = nn.Sequential(
+            *(ResidualInResidual(width, growth) for _ in range(spec.n_blocks))
+        )
+        self.conv_body = conv(width, width)
+        for stage in range(1, (spec.scale * fold).bit_length()):
+            nearest, conv_up = nn.Upsample(scale_factor=2), conv(width, width)
+            self.add_module(f"nearest{stage}", nearest)
+            self.add_module(f"conv_up{stage}", conv_up)
+        self.conv_hr = conv(width, width)
+        self.act = nn.LeakyReLU(0.2, inplace=True)
+        self.conv_last = conv(width, spec.out_bands)
+        small_kaiming_(self.body)
+        self.start_at_skip_()
+
+    @property
+    def size_multiple(self) -> int:
+        return fold_factor(self.spec.scale)
+
+    def residual(self, lr: Tensor) -> Tensor:
+        height, width = (side * self.spec.scale for side in lr.shape[-2:])
+        first = self.conv_first(self.unshuffle(pad_to_multiple(lr, self.size_multiple)))
+        features = first + self.conv_body(self.body(first))
+        for stage in range(1, (self.spec.scale * self.size_multiple).bit_length()):
+            nearest = self.get_submodule(f"nearest{stage}")
+            features = self.act(self.get_submodule(f"conv_up{stage}")(nearest(features)))
+        out: Tensor = self.conv_last(self.act(self.conv_hr(features)))
+        return out[..., :height, :width]
+
+    def last_layer(self) -> nn.Conv2d:
+        return self.conv_last
+
+
+def fold_factor(scale: int) -> int:
+    """Side of the squares that are folded into channels before the trunk: 4 / scale, 1 at least."""
+    return max(4 // scale, 1)
+
+
+def pad_to_multiple(lr: Tensor, multiple: int) -> Tensor:
+    """`lr` (B, C, h, w) continued to the right and below: mirrored, or repeated where too small."""
+    height, width = lr.shape[-2:]
+    below, right = -height % multiple, -width % multiple
+    if not (below or right):
+        return lr
+    mode = "reflect" if below < height and right < width else "replicate"
+    return F.pad(lr, (0, right, 0, below), mode=mode)

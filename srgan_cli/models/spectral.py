@@ -1,0 +1,43 @@
+"""Spectral normalisation (Miyato et al. 2018), and its older spelling in state dicts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+Value = TypeVar("Value")
+
+_SPELLINGS = {
+    "weight_orig": "parametrizations.weight.original",
+    "weight_u": "parametrizations.weight.0._u",
+    "weight_v": "parametrizations.weight.0._v",
+}
+"""torch.nn.utils.spectral_norm, a hook, and its successor, a parametrization."""
+
+
+def normalised(layer: nn.Module) -> nn.Module:
+    """The layer with spectral normalisation of its weight; loads both spellings."""
+    layer = spectral_norm(layer)
+    layer.register_load_state_dict_pre_hook(_rename)  # type: ignore[no-untyped-call]  # torch
+    return layer
+
+
+def modern_names(state: Mapping[str, Value]) -> dict[str, Value]:
+    """A state dict with the parametrization's names, whichever it had."""
+    return {_modern(name): value for name, value in state.items()}
+
+
+def _modern(name: str) -> str:
+    layer, _, last = name.rpartition(".")
+    if last not in _SPELLINGS:
+        return name
+    return f"{layer}.{_SPELLINGS[last]}" if layer else _SPELLINGS[last]
+
+
+def _rename(_layer: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    for old, new in _SPELLINGS.items():
+        if prefix + old in state:
+            state[prefix + new] = state.pop(prefix + old)

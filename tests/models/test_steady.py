@@ -1,0 +1,40 @@
+"""To the last bit, a value must not depend on the size of the tensor around it."""
+
+import pytest
+import torch
+from torch import nn
+
+from srgan_cli.models.steady import Conv2d, Sigmoid, Tanh
+
+
+@pytest.mark.parametrize("kind", [Sigmoid, Tanh])
+def test_every_element_is_computed_alike(kind):
+    layer, x = kind().eval(), 4 * torch.randn(5003)
+    whole = layer(x)
+    for start, length in [(0, 1), (3, 7), (17, 33), (1000, 2001)]:
+        assert torch.equal(layer(x[start : start + length]), whole[start : start + length])
+    torch.testing.assert_close(whole, (torch.sigmoid if kind is Sigmoid else torch.tanh)(x))
+
+
+@pytest.mark.parametrize(("narrow", "wide", "kernel"), [(8, 8, 3), (2, 32, 3), (64, 64, 1)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_small_and_large_images_go_through_the_same_convolution(narrow, wide, kernel, layout):
+    torch.manual_seed(0)
+    conv = Conv2d(narrow, wide, kernel, padding=kernel // 2).eval().to(memory_format=layout)
+    image = torch.rand(1, narrow, 200, 200).contiguous(memory_format=layout)
+    with torch.no_grad():
+        whole = conv(image)
+        for size in (8, 17, 60):
+            part = image[..., 5 : 5 + size, 7 : 7 + size].contiguous(memory_format=layout)
+            inner, margin = size - 2, 1
+            expected = whole[..., 6 : 6 + inner, 8 : 8 + inner]
+            found = conv(part)[..., margin : margin + inner, margin : margin + inner]
+            assert torch.equal(found, expected)
+
+
+def test_the_keys_and_the_gradients_are_those_of_plain_layers():
+    assert isinstance(Conv2d(1, 1, 1), nn.Conv2d)
+    assert list(nn.Sequential(Sigmoid(), Tanh()).state_dict()) == []
+    x = torch.zeros(3, requires_grad=True)
+    Sigmoid()(x).sum().backward()
+    torch.testing.assert_close(x.grad, torch.full((3,), 0.25))
