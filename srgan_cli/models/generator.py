@@ -26,8 +26,6 @@ _SKIP_REACH_PX = {"none": 0, "nearest": 0, "bicubic": 2}
 class Generator(nn.Module):
     """LR (B, C, h, w) -> SR (B, C_out, h * scale, w * scale), in network units."""
 
-    channels_last: ClassVar[bool] = True
-    """Whether the channels-last layout is faster; measured by benchmarks/networks.py."""
     bf16: ClassVar[bool] = True
     """Whether it may run in bfloat16: the result stays within 0.1 % of the value range."""
     layers_in_order: ClassVar[bool] = False
@@ -42,6 +40,15 @@ class Generator(nn.Module):
     def size_multiple(self) -> int:
         """Tiles start at multiples of so many LR pixels; any size of input is accepted."""
         return 1
+
+    @property
+    def channels_last(self) -> bool:
+        """Whether the channels-last layout is the one to run it in.
+
+        It is the faster one for 3 x 3 kernels (benchmarks/networks.py); with large kernels inside,
+        only the contiguous layout gives every pixel the same sum whatever the tile (steady.py).
+        """
+        return self.spec.small_kernel_size == 3
 
     def residual(self, lr: Tensor) -> Tensor:
         """The network itself, without the global skip."""

@@ -54,7 +54,9 @@ def build_networks(config: RunConfig, device: torch.device, offset: float) -> Ne
     discriminator = build_discriminator(config)
     if config.model.load_checkpoint is not None:
         load_weights_into(generator, Path(config.model.load_checkpoint))
-    generator, discriminator = _place(generator, device), _place(discriminator, device)
+    generator.pool_locally_(config.data.hr_crop_px // config.generator.scaling_factor)
+    generator = _place(generator, device, generator.channels_last)
+    discriminator = _place(discriminator, device, channels_last=True)
     optim = config.optimizers
     betas_g = optim.betas_g or optim.betas
     optimizer_g = build_adam(generator, optim.optim_g_lr, betas_g, optim.eps, optim.weight_decay_g)
@@ -84,8 +86,9 @@ def build_networks(config: RunConfig, device: torch.device, offset: float) -> Ne
     )
 
 
-def _place(network: Network, device: torch.device) -> Network:
-    return network.to(device).to(memory_format=torch.channels_last)
+def _place(network: Network, device: torch.device, channels_last: bool) -> Network:
+    network = network.to(device)
+    return network.to(memory_format=torch.channels_last) if channels_last else network
 
 
 def build_adversarial(config: RunConfig) -> Adversarial:
