@@ -107,6 +107,17 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], WeightsInfo]:
     return tensors, _info_from(path, metadata)
 
 
+def is_weights_file(path: Path) -> bool:
+    """Whether it is a safetensors file with a header of ours; damaged ones count as such."""
+    if path.suffix != ".safetensors":
+        return False
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            return "srgan" in (file.metadata() or {})
+    except (safetensors.SafetensorError, OSError):
+        return True
+
+
 def load_generator(path: Path) -> tuple[Generator, WeightsInfo]:
     """The generator of a weights file, in eval mode on the CPU, and its header.
 
@@ -131,7 +142,12 @@ def load_generator(path: Path) -> tuple[Generator, WeightsInfo]:
     return generator.float().eval(), info
 
 
-def check_tensors(source: str, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+def check_tensors(
+    source: str,
+    found: Mapping[str, Tensor],
+    expected: Mapping[str, Tensor],
+    hint: str = "use the file that the run itself exported",
+) -> None:
     """Refuse missing, unexpected, misshapen and non-finite tensors, naming the first few of each."""
     problems = [
         ("missing", [name for name in expected if name not in found]),
@@ -153,8 +169,7 @@ def check_tensors(source: str, found: Mapping[str, Tensor], expected: Mapping[st
     ]
     if lines:
         raise RefusedError(
-            f"{source}: the tensors do not fit the network: {'; '.join(lines)}",
-            "use the file that the run itself exported",
+            f"{source}: the tensors do not fit the network: {'; '.join(lines)}", hint
         )
 
 

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from srgan_cli import __version__
-from srgan_cli.cli import config, console, diagnose, evaluate, infer, synth, train
+from srgan_cli.cli import config, console, diagnose, evaluate, infer, synth, train, weights
 from srgan_cli.errors import EXIT_BUG, SrganError
 
 EXIT_CODES = (
@@ -32,6 +32,8 @@ app.command()(train.train)
 app.command()(infer.infer)
 app.command()(diagnose.diagnose)
 app.command()(evaluate.evaluate)
+app.command()(weights.weights)
+app.command("import")(weights.import_weights)
 app.command()(synth.synth)
 app.add_typer(config.app, name="config")
 

@@ -21,6 +21,16 @@ from srgan_cli.errors import ConfigError, Problem
 MAX_BYTES: Final = 1_000_000
 OVERRIDE: Final = "--set"
 
+_NETWORK_KEYS: Final = (
+    ("Model", "in_bands"),
+    ("Generator",),
+    ("Data", "normalization"),
+    ("Data", "band_names"),
+    ("Data", "hr_crop_px"),
+    ("Training", "EMA", "update_after_step"),
+)
+"""What `load_networks` reads."""
+
 
 @dataclass(frozen=True)
 class LoadedConfig:
@@ -47,6 +57,31 @@ def load_text(text: str, origin: str, overrides: Sequence[str] = ()) -> LoadedCo
         ConfigError: Every problem of the text and the overrides.
     """
     return _resolve(parse(text, origin), overrides)
+
+
+def load_networks(path: Path) -> tuple[RunConfig, frozenset[str]]:
+    """What a file says of its generator, and the dotted keys it gives; the rest is passed over.
+
+    For files that came with a checkpoint: what they say about data and training may be out of date,
+    misspelt or another tool's.
+
+    Raises:
+        ConfigError: The file cannot be read, or a key that matters has a problem.
+    """
+    document = parse(_read(path), str(path))
+    document.drop_unreadable()
+    compat.translate(document)
+    for mark in sorted(document.marks):
+        # Sections around a wanted key and everything below it stay.
+        if not any(key[: len(mark)] == mark[: len(key)] for key in _NETWORK_KEYS):
+            document.drop(mark)
+    # A checkpoint may make other bands than it takes, which no training here does.
+    document.drop(("Generator", "out_channels"))
+    problems = clean(document)
+    config, invalid = validate(document)
+    if config is None or problems or invalid:
+        raise ConfigError(_in_order([*problems, *invalid]))
+    return config, frozenset(".".join(map(str, mark)) for mark in document.marks)
 
 
 def load_default(overrides: Sequence[str] = ()) -> LoadedConfig:

@@ -86,6 +86,8 @@ def generator_spec(config: RunConfig) -> GeneratorSpec:
         noise_dim=section.noise_dim,
         use_icnr=section.use_icnr,
         global_skip=section.global_skip,
+        # Real-ESRGAN's rule: its trunk makes 4 x 4 pixels of one.
+        fold=max(4 // section.scaling_factor, 1) if section.model_type == "rrdbnet" else 1,
     )
 
 

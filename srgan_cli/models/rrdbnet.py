@@ -56,23 +56,24 @@ class ResidualInResidual(nn.Module):
 class RRDBNet(Generator):
     """`model_type: rrdbnet`.
 
-    At scales 1 and 2 the input is first folded into a quarter or a half of its size
-    (PixelUnshuffle), as Real-ESRGAN does: the trunk then works at a quarter of the upsampled size
-    at every scale up to 4, and costs accordingly less.
+    With a `fold` the input first shrinks to a half or a quarter of its size (PixelUnshuffle), as in
+    Real-ESRGAN at scales 2 and 1: the trunk works at a quarter of the output's size whatever the
+    scale, and costs accordingly less.
     """
 
     layers_in_order = True
 
     def __init__(self, spec: GeneratorSpec) -> None:
         super().__init__(spec)
-        width, growth, fold = spec.n_channels, spec.growth_channels, fold_factor(spec.scale)
+        width, growth, fold = spec.n_channels, spec.growth_channels, spec.fold
         self.unshuffle = nn.PixelUnshuffle(fold)
         self.conv_first = conv(spec.in_bands * fold**2, width)
         self.body = nn.Sequential(
             *(ResidualInResidual(width, growth) for _ in range(spec.n_blocks))
         )
         self.conv_body = conv(width, width)
-        for stage in range(1, (spec.scale * fold).bit_length()):
+        self.num_stages = (spec.scale * fold).bit_length() - 1
+        for stage in range(1, self.num_stages + 1):
             nearest, conv_up = nn.Upsample(scale_factor=2), conv(width, width)
             self.add_module(f"nearest{stage}", nearest)
             self.add_module(f"conv_up{stage}", conv_up)
@@ -84,13 +85,13 @@ class RRDBNet(Generator):
 
     @property
     def size_multiple(self) -> int:
-        return fold_factor(self.spec.scale)
+        return self.spec.fold
 
     def residual(self, lr: Tensor) -> Tensor:
         height, width = (side * self.spec.scale for side in lr.shape[-2:])
         first = self.conv_first(self.unshuffle(pad_to_multiple(lr, self.size_multiple)))
         features = first + self.conv_body(self.body(first))
-        for stage in range(1, (self.spec.scale * self.size_multiple).bit_length()):
+        for stage in range(1, self.num_stages + 1):
             nearest = self.get_submodule(f"nearest{stage}")
             features = self.act(self.get_submodule(f"conv_up{stage}")(nearest(features)))
         out: Tensor = self.conv_last(self.act(self.conv_hr(features)))
@@ -98,11 +99,6 @@ class RRDBNet(Generator):
 
     def last_layer(self) -> nn.Conv2d:
         return self.conv_last
-
-
-def fold_factor(scale: int) -> int:
-    """Side of the squares that are folded into channels before the trunk: 4 / scale, 1 at least."""
-    return max(4 // scale, 1)
 
 
 def pad_to_multiple(lr: Tensor, multiple: int) -> Tensor:

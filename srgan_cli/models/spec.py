@@ -25,6 +25,8 @@ class GeneratorSpec:
     noise_dim: int = 128
     use_icnr: bool = True
     global_skip: str = "none"
+    fold: int = 1
+    """rrdbnet: side of the squares of LR pixels that become channels before the trunk."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

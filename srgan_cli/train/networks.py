@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -14,12 +15,14 @@ from srgan_cli.errors import RefusedError
 from srgan_cli.losses.adversarial import Adversarial
 from srgan_cli.losses.perceptual import VGGLoss, default_bands
 from srgan_cli.models import Generator, build_discriminator, build_generator, generator_spec
-from srgan_cli.train.checkpoint import load_checkpoint
+from srgan_cli.models.spectral import modern_names
+from srgan_cli.peers.containers import open_checkpoint
+from srgan_cli.peers.renaming import modern_generator
 from srgan_cli.train.device import arithmetic
 from srgan_cli.train.ema import EMA
 from srgan_cli.train.optim import Plateau, build_adam
 from srgan_cli.train.step import GanStep
-from srgan_cli.weights import check_tensors, read_weights
+from srgan_cli.weights import check_tensors, is_weights_file, read_weights
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -41,19 +44,32 @@ class Networks:
         return self.step.generator
 
 
-def build_networks(config: RunConfig, device: torch.device, offset: float) -> Networks:
+def _silent(_: str) -> None:
+    """Where nobody listens."""
+
+
+def build_networks(
+    config: RunConfig,
+    device: torch.device,
+    offset: float,
+    warn: Callable[[str], None] = _silent,
+) -> Networks:
     """Freshly initialised networks on `device`; the initial weights depend on the seed alone.
 
     Args:
         config: The run.
         device: Where they live; also `meta`.
         offset: Network value of a stored 0.
+        warn: Takes warnings.
     """
     torch.manual_seed(config.training.seed)
     generator = build_generator(generator_spec(config))
     discriminator = build_discriminator(config)
     if config.model.load_checkpoint is not None:
-        load_weights_into(generator, Path(config.model.load_checkpoint))
+        start = Path(config.model.load_checkpoint)
+        warning = load_weights_into(generator, discriminator, start)
+        if warning:
+            warn(warning)
     generator.pool_locally_(config.data.hr_crop_px // config.generator.scaling_factor)
     generator = _place(generator, device, generator.channels_last)
     discriminator = _place(discriminator, device, channels_last=True)
@@ -128,18 +144,33 @@ def build_perceptual(config: RunConfig, device: torch.device, offset: float) -> 
     return loss.to(device)
 
 
-def load_weights_into(generator: nn.Module, path: Path) -> None:
-    """Start from the weights of a .safetensors file or of a checkpoint (its average, if any).
+def load_weights_into(generator: Generator, discriminator: nn.Module, path: Path) -> str:
+    """Start from the weights of a .safetensors file or of a checkpoint, another tool's too.
+
+    Of a checkpoint the moving average is taken, if it has one, and the discriminator, if it has one
+    like the run's.
+
+    Returns:
+        What a person should hear about it, or an empty string.
 
     Raises:
-        RefusedError: The file is unusable, or made for another network.
+        RefusedError: The file is unusable, or made for another generator.
     """
-    if path.suffix == ".safetensors":
+    source, judge = f"Model.load_checkpoint {path}", {}
+    if is_weights_file(path):
         tensors = read_weights(path)[0]
     else:
-        state = load_checkpoint(path)
-        ema = state["ema"]
-        use_ema = ema is not None and ema["num_updates"] > 0
-        tensors = ema["model"] if use_ema else state["generator"]
-    check_tensors(f"Model.load_checkpoint {path}", tensors, generator.state_dict())
+        checkpoint = open_checkpoint(path)
+        tensors = modern_generator(checkpoint.generator()[0])
+        judge = modern_names(checkpoint.discriminator)
+    hint = "set the Generator section to the network it was made for; srgan weights FILE tells it"
+    check_tensors(source, tensors, generator.state_dict(), hint)
     generator.load_state_dict(tensors)
+    if not judge:
+        return ""
+    try:
+        check_tensors(source, judge, discriminator.state_dict())
+    except RefusedError:
+        return f"{source}: its discriminator is another one than the run's, which starts anew"
+    discriminator.load_state_dict(judge)
+    return ""

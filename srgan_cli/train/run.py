@@ -63,7 +63,7 @@ def run_training(
     for warning in data.warnings:
         warn(warning)
     state = _state_to_resume(folder, resume, warn)
-    networks = build_networks(config, device, data.radiometry.offset)
+    networks = build_networks(config, device, data.radiometry.offset, warn)
     if state is not None:
         generator = networks.step.generator
         check_tensors("the checkpoint", state["generator"], generator.state_dict())

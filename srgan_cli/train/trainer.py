@@ -264,6 +264,8 @@ class Trainer:
             "best": self.best,
             "meter": self.meter.state_dict(),
             "random": random_state(),
+            # What a weights file needs beside the tensors: `srgan import` makes one of a checkpoint.
+            "info": self.info.as_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -1,0 +1,1 @@
+"""Weights files from other tools' checkpoints, and what a file of weights is."""
