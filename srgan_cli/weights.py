@@ -195,7 +195,8 @@ def _check_container(path: Path) -> None:
     if head[:2] == b"PK" or head[:1] == b"\x80":
         raise RefusedError(
             f"{path}: a pickle, not a safetensors file",
-            "pickles can run code; use weights/ema.safetensors of the run",
+            "pickles can run code; `srgan import FILE weights.safetensors` makes a weights file of a "
+            "checkpoint without running it",
         )
     raise RefusedError(
         f"{path}: truncated or not a safetensors file ({size} bytes)", "copy it again"
@@ -206,7 +207,7 @@ def _info_from(path: Path, metadata: Mapping[str, str]) -> WeightsInfo:
     if "srgan" not in metadata:
         raise RefusedError(
             f"{path}: safetensors without a srgan header: network and radiometry are unknown",
-            "use weights/ema.safetensors of a run",
+            "use weights/ema.safetensors of a run, or `srgan import FILE weights.safetensors`",
         )
     try:
         values = json.loads(metadata["srgan"])

@@ -27,7 +27,7 @@ def disagreements(config: RunConfig) -> list[Disagreement]:
         *_networks(config),
         *_discriminator(config),
         *_losses(config),
-        *_bands_of_perceptual(config),
+        *_perceptual(config),
         *_metrics(config),
     ]
 
@@ -129,22 +129,23 @@ def _losses(config: RunConfig) -> list[Disagreement]:
     return found
 
 
-def _bands_of_perceptual(config: RunConfig) -> list[Disagreement]:
+def _perceptual(config: RunConfig) -> list[Disagreement]:
     losses, bands = config.training.losses, config.model.in_bands
     key = "Training.Losses.fixed_idx"
-    if losses.fixed_idx is None:
-        if losses.perceptual_weight == 0 or bands >= 3:
-            return []
-        text = f"not given, and Model.in_bands {bands} has no three bands for R, G, B; set it to one band, for example [0]"
-        return [Disagreement(key, text, ("Training.Losses.perceptual_weight", "Model.in_bands"))]
     found = []
-    if len(losses.fixed_idx) not in (1, 3):
-        text = f"{len(losses.fixed_idx)} bands; give three (R, G, B) or one"
+    if losses.fixed_idx is not None and not 1 <= len(losses.fixed_idx) <= 3:
+        text = f"{len(losses.fixed_idx)} bands; give three (R, G, B), two or one"
         found.append(Disagreement(key, text))
-    beyond = [index for index in losses.fixed_idx if index >= bands]
+    beyond = [index for index in losses.fixed_idx or () if index >= bands]
     if beyond:
         text = f"band {beyond[0]} does not exist with Model.in_bands {bands} (counted from 0)"
         found.append(Disagreement(key, text, ("Model.in_bands",)))
+    smallest = 32 if losses.perceptual_metric == "lpips" else 2 ** (config.truncated_vgg.i - 1)
+    crop = min(config.data.hr_crop_px, config.data.val_crop_px or config.data.hr_crop_px)
+    if losses.perceptual_weight > 0 and crop < smallest:
+        text = f"{crop} px is too small for the perceptual loss, which needs {smallest}"
+        other = "Training.Losses.perceptual_weight"
+        found.append(Disagreement("Data.hr_crop_px", text, (other,)))
     return found
 
 

@@ -88,13 +88,13 @@ def _perceptual(config: RunConfig) -> dict[str, str]:
     losses = config.training.losses
     if losses.perceptual_weight == 0:
         reason = "Training.Losses.perceptual_weight is 0"
-        keys = _each("Training.Losses", "perceptual_metric fixed_idx", reason)
+        keys = _each("Training.Losses", "perceptual_metric lpips_weights fixed_idx", reason)
         return keys | _each("TruncatedVGG", "i j weights", reason)
     if losses.perceptual_metric == "lpips":
         return _each(
             "TruncatedVGG", "i j weights", "perceptual_metric lpips has a network of its own"
         )
-    return {}
+    return {"Training.Losses.lpips_weights": "perceptual_metric is vgg"}
 
 
 def _adversarial(config: RunConfig) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from srgan_cli.config.base import Count, Positive, Rate, Section, Weight
+from srgan_cli.config.base import Count, OptionalPath, Positive, Rate, Section, Weight
 
 Betas = tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]]
 Factor = Annotated[float, Field(gt=0, lt=1)]
@@ -47,9 +47,11 @@ class LossesConfig(Section):
     perceptual_weight: Weight = 0.0
     """Distance of VGG19 features; needs torchvision's weights."""
     perceptual_metric: Literal["vgg", "lpips"] = "vgg"
-    """Network of the perceptual loss."""
+    """Network of the perceptual loss: VGG19 features, or LPIPS (on AlexNet; `pip install 'srgan-cli[lpips]'`)."""
+    lpips_weights: OptionalPath = None
+    """lpips: file with torchvision's AlexNet weights, for machines without internet; default: torchvision downloads or finds them."""
     fixed_idx: tuple[Count, ...] | None = None
-    """Bands (counted from 0) that the perceptual loss sees as R, G, B; default: the first three."""
+    """Bands (counted from 0) that the perceptual loss sees as R, G, B; default: the first three. Of one or two bands the last one is repeated."""
     tv_weight: Weight = 0.0
     """Total variation of SR: suppresses noise, blurs when large."""
     adv_loss_type: Literal["bce", "hinge", "wasserstein"] = "bce"

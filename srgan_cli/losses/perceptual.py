@@ -9,10 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from srgan_cli.errors import RefusedError
+from srgan_cli.losses.imagenet import frozen, read_state
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 _CONVOLUTIONS_PER_STAGE = (2, 2, 4, 4, 4)
+_KEY = "TruncatedVGG.weights"
+_FILE = "vgg19-dcbb9e9d.pth"
 
 
 class VGGLoss(nn.Module):
@@ -22,7 +25,7 @@ class VGGLoss(nn.Module):
         i: Features of the stage before the i-th max-pooling ...
         j: ... after its j-th convolution and ReLU; 5, 4 in SRGAN.
         weights: torchvision's VGG19 state dict; None lets torchvision find or download it.
-        bands: The three bands (or one) seen as R, G, B.
+        bands: The three bands seen as R, G, B.
         offset: Network value of a stored 0, mapped to black ...
         span: ... and the distance from it to white.
     """
@@ -40,7 +43,7 @@ class VGGLoss(nn.Module):
         span: float = 1.0,
     ) -> None:
         super().__init__()
-        self.bands = list(bands) if len(bands) == 3 else [bands[0]] * 3
+        self.bands = list(bands)
         self.features = _truncated_vgg19(i, j, weights)
         mean = torch.tensor(_IMAGENET_MEAN).view(1, 3, 1, 1)
         std = torch.tensor(_IMAGENET_STD).view(1, 3, 1, 1)
@@ -61,11 +64,6 @@ class VGGLoss(nn.Module):
         return scaled
 
 
-def default_bands(in_bands: int) -> tuple[int, ...]:
-    """The first three bands; of one or two bands the first alone."""
-    return (0, 1, 2) if in_bands >= 3 else (0,)
-
-
 def _truncated_vgg19(i: int, j: int, weights: Path | None) -> nn.Sequential:
     if j > _CONVOLUTIONS_PER_STAGE[i - 1]:
         raise RefusedError(
@@ -80,7 +78,7 @@ def _truncated_vgg19(i: int, j: int, weights: Path | None) -> nn.Sequential:
         layers = list(vgg19(weights=None).features)
     features = nn.Sequential(*layers[: _layers_up_to(layers, i, j)])
     wanted = features.state_dict()
-    state = _vgg19_state(weights)
+    state = read_state(weights, _KEY, _FILE, _download)
     found = {name: state[f"features.{name}"] for name in wanted if f"features.{name}" in state}
     wrong = [
         name for name in wanted if name not in found or found[name].shape != wanted[name].shape
@@ -88,15 +86,13 @@ def _truncated_vgg19(i: int, j: int, weights: Path | None) -> nn.Sequential:
     if wrong:
         raise RefusedError(
             f"{weights}: not torchvision's VGG19: features.{wrong[0]} is missing or misshapen",
-            "set TruncatedVGG.weights to vgg19-dcbb9e9d.pth from torchvision",
+            f"set {_KEY} to {_FILE} from torchvision",
         )
     features.load_state_dict(found, assign=True)
-    for parameter in features.parameters():
-        parameter.requires_grad_(False)
     for layer in features:
         if isinstance(layer, nn.ReLU):
             layer.inplace = False
-    return features.eval()
+    return frozen(features)
 
 
 def _layers_up_to(layers: list[nn.Module], i: int, j: int) -> int:
@@ -112,28 +108,7 @@ def _layers_up_to(layers: list[nn.Module], i: int, j: int) -> int:
     raise IndexError((i, j))
 
 
-def _vgg19_state(weights: Path | None) -> dict[str, Tensor]:
-    if weights is not None:
-        if not weights.is_file():
-            raise RefusedError(
-                f"TruncatedVGG.weights: {weights} does not exist",
-                "copy torchvision's vgg19-dcbb9e9d.pth there",
-            )
-        try:
-            state = torch.load(weights, map_location="cpu", weights_only=True)
-        except Exception as err:  # torch.load raises many kinds for a file that is not its own
-            raise RefusedError(
-                f"TruncatedVGG.weights: {weights} cannot be read ({type(err).__name__})",
-                "copy torchvision's vgg19-dcbb9e9d.pth again",
-            ) from err
-        return dict(state)
+def _download() -> dict[str, Tensor]:
     from torchvision.models import VGG19_Weights
 
-    try:
-        return dict(VGG19_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True))
-    except (OSError, RuntimeError) as err:
-        raise RefusedError(
-            f"the VGG19 weights of the perceptual loss could not be downloaded ({err})",
-            "put torchvision's vgg19-dcbb9e9d.pth on this machine and set TruncatedVGG.weights "
-            "to it, or set Training.Losses.perceptual_weight: 0",
-        ) from err
+    return dict(VGG19_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True))

@@ -13,7 +13,9 @@ from torch import nn
 from srgan_cli.config import RunConfig
 from srgan_cli.errors import RefusedError
 from srgan_cli.losses.adversarial import Adversarial
-from srgan_cli.losses.perceptual import VGGLoss, default_bands
+from srgan_cli.losses.imagenet import rgb_bands
+from srgan_cli.losses.lpips import LPIPSLoss
+from srgan_cli.losses.perceptual import VGGLoss
 from srgan_cli.models import Generator, build_discriminator, build_generator, generator_spec
 from srgan_cli.models.spectral import modern_names
 from srgan_cli.peers.containers import open_checkpoint
@@ -117,31 +119,27 @@ def build_adversarial(config: RunConfig) -> Adversarial:
     )
 
 
-def build_perceptual(config: RunConfig, device: torch.device, offset: float) -> VGGLoss | None:
+def build_perceptual(
+    config: RunConfig, device: torch.device, offset: float
+) -> VGGLoss | LPIPSLoss | None:
     """The perceptual loss, where its weight is not 0.
 
     Raises:
-        RefusedError: Its weights are not there, or its metric is not available.
+        RefusedError: Its weights or its package are not there.
     """
     losses = config.training.losses
     if losses.perceptual_weight == 0:
         return None
-    if losses.perceptual_metric != "vgg":
-        raise RefusedError(
-            f"Training.Losses.perceptual_metric {losses.perceptual_metric} is not available in "
-            "this version",
-            "set it to vgg",
-        )
-    path = config.truncated_vgg.weights
-    loss = VGGLoss(
-        config.truncated_vgg.i,
-        config.truncated_vgg.j,
-        None if path is None else Path(path),
-        losses.fixed_idx or default_bands(config.model.in_bands),
-        offset,
-        span=losses.max_val - offset,
-    )
-    return loss.to(device)
+    bands = rgb_bands(losses.fixed_idx, config.model.in_bands)
+    span = losses.max_val - offset
+    if losses.perceptual_metric == "lpips":
+        return LPIPSLoss(_path(losses.lpips_weights), bands, offset, span).to(device)
+    vgg = config.truncated_vgg
+    return VGGLoss(vgg.i, vgg.j, _path(vgg.weights), bands, offset, span).to(device)
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
 
 
 def load_weights_into(generator: Generator, discriminator: nn.Module, path: Path) -> str:

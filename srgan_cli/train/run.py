@@ -130,11 +130,15 @@ def absolute_paths(config: RunConfig) -> RunConfig:
             ("continue_training", config.model.continue_training),
         )
     }
-    vgg = config.truncated_vgg.weights
+    vgg, lpips = config.truncated_vgg.weights, config.training.losses.lpips_weights
+    losses = config.training.losses.model_copy(
+        update={"lpips_weights": None if lpips is None else absolute(lpips)}
+    )
     return config.model_copy(
         update={
             "data": data.model_copy(update=update),
             "model": config.model.model_copy(update=model),
+            "training": config.training.model_copy(update={"losses": losses}),
             "truncated_vgg": config.truncated_vgg.model_copy(
                 update={"weights": None if vgg is None else absolute(vgg)}
             ),

@@ -15,6 +15,7 @@ from srgan_cli.config.training import LossesConfig
 from srgan_cli.data.batch import Batch
 from srgan_cli.losses import content
 from srgan_cli.losses.adversarial import Adversarial, r1_penalty
+from srgan_cli.losses.lpips import LPIPSLoss
 from srgan_cli.losses.perceptual import VGGLoss
 from srgan_cli.models import Generator
 from srgan_cli.schedule import Plan
@@ -34,7 +35,7 @@ class GanStep:
     optimizer_d: Adam
     losses: LossesConfig
     adversarial: Adversarial
-    perceptual: VGGLoss | None
+    perceptual: VGGLoss | LPIPSLoss | None
     clip: float
     offset: float
     """Network value of a stored 0: spectral angles are measured from there."""

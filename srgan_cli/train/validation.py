@@ -19,6 +19,7 @@ from srgan_cli.data.batch import Batch
 from srgan_cli.files import whole_file
 from srgan_cli.losses.adversarial import Adversarial
 from srgan_cli.losses.content import total_variation
+from srgan_cli.losses.lpips import LPIPSLoss
 from srgan_cli.losses.perceptual import VGGLoss
 
 MAX_TILES = 64
@@ -33,7 +34,7 @@ class Validator:
     config: RunConfig
     device: torch.device
     adversarial: Adversarial
-    perceptual: VGGLoss | None
+    perceptual: VGGLoss | LPIPSLoss | None
     offset: float
     arithmetic: Callable[[], AbstractContextManager[object]]
 

@@ -36,7 +36,11 @@ def losses(**values):
             "together with Model.continue_training",
         ),
         ({"Generator": {"large_kernel_size": 8}}, "Generator.large_kernel_size", "8 is even"),
-        ({"Generator": {"scaling_factor": 1}}, "Generator.scaling_factor", "esrgan only"),
+        (
+            {"Generator": {"scaling_factor": 1}},
+            "Generator.scaling_factor",
+            "rrdbnet or esrgan only",
+        ),
         (
             {"Generator": {"model_type": "esrgan", "out_channels": 3}},
             "Generator.out_channels",
@@ -61,16 +65,17 @@ def losses(**values):
             "nothing ties SR to HR",
         ),
         (
-            {"Training": losses(fixed_idx=[0, 1])},
+            {"Training": losses(fixed_idx=[0, 1, 2, 3])},
             "Training.Losses.fixed_idx",
-            "2 bands; give three",
+            "4 bands; give three",
         ),
         ({"Training": losses(fixed_idx=[])}, "Training.Losses.fixed_idx", "0 bands"),
         ({"Training": losses(fixed_idx=[0, 1, 4])}, "Training.Losses.fixed_idx", "band 4 does not"),
         (
-            {"Training": losses(perceptual_weight=1), "Model": {"in_bands": 1}},
-            "Training.Losses.fixed_idx",
-            "for example [0]",
+            {"Training": losses(perceptual_weight=1), "Data": {"hr_crop_px": 12}}
+            | {"Generator": {"scaling_factor": 2}, "Discriminator": {"model_type": "standard"}},
+            "Data.hr_crop_px",
+            "too small for the perceptual loss, which needs 16",
         ),
         (
             {"Schedulers": {"metric_d": "val_metrics/perceptual"}},
@@ -96,6 +101,8 @@ def test_each_contradiction_alone(sections, key, words):
         {"Data": {"hr_crop_px": 16}, "Discriminator": {"model_type": "standard"}},
         {"Data": {"hr_crop_px": 16}, "Training": {"g_pretrain_steps": -1}},
         {"Training": losses(perceptual_weight=1, fixed_idx=[0]), "Model": {"in_bands": 1}},
+        {"Training": losses(perceptual_weight=1), "Model": {"in_bands": 1}},
+        {"Training": losses(perceptual_weight=1), "Model": {"in_bands": 2}},
         {
             "Training": losses(perceptual_weight=1),
             "Schedulers": {"metric_g": "val_metrics/perceptual"},

@@ -168,10 +168,8 @@ def test_a_default_that_contradicts_is_reported_at_the_key_that_is_written(probl
     ((place, key, words),) = problems(text)
     assert (place, key) == ("5:3", "Data.hr_crop_px")
     assert "use 96" in words
-    ((place, key, _),) = problems(
-        "Training:\n  Losses:\n    perceptual_weight: 1\nModel:\n  in_bands: 2\n"
-    )
-    assert (place, key) == ("3:5", "Training.Losses.fixed_idx")
+    ((place, key, _),) = problems("Data:\n  hr_crop_px: 16\n")
+    assert (place, key) == ("2:3", "Discriminator.n_blocks")
 
 
 def test_no_contradiction_is_claimed_about_an_invalid_key(problems):

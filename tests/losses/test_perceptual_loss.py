@@ -3,7 +3,7 @@ import torch
 from torchvision.models import vgg19
 
 from srgan_cli.errors import RefusedError
-from srgan_cli.losses.perceptual import VGGLoss, default_bands
+from srgan_cli.losses.perceptual import VGGLoss
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_matches_torchvision_with_imagenet_normalisation(vgg_file):
 
 
 def test_invalid_pixels_do_not_count(vgg_file):
-    loss = VGGLoss(1, 1, vgg_file, (0,))
+    loss = VGGLoss(1, 1, vgg_file, (0, 0, 0))
     hr, valid = torch.rand(1, 2, 8, 8), torch.ones(1, 1, 8, 8)
     valid[..., 2:5] = 0
     sr = hr.clone()
@@ -58,8 +58,13 @@ def test_invalid_pixels_do_not_count(vgg_file):
     assert loss(sr, hr, valid).item() == 0
 
 
-def test_default_bands():
-    assert [default_bands(n) for n in (1, 2, 3, 6)] == [(0,), (0,), (0, 1, 2), (0, 1, 2)]
+def test_a_single_band_is_seen_as_grey(vgg_file):
+    loss = VGGLoss(1, 1, vgg_file, (0, 0, 0))
+    grey = torch.rand(1, 1, 8, 8)
+    rgb = grey.expand(1, 3, 8, 8)
+    three = VGGLoss(1, 1, vgg_file, (0, 1, 2))
+    ones = torch.ones(1, 1, 8, 8)
+    assert loss(grey, 0.5 * grey, ones) == three(rgb, 0.5 * rgb, ones)
 
 
 @pytest.mark.parametrize(
