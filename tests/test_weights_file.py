@@ -4,11 +4,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+from srgan_cli.config import RunConfig
 from srgan_cli.data.radiometry import RADIOMETRIES
 from srgan_cli.errors import RefusedError
-from srgan_cli.models import GENERATORS, GeneratorSpec, build_generator
+from srgan_cli.models import GENERATORS, GeneratorSpec, build_generator, generator_spec
 from srgan_cli.weights import WeightsInfo, load_generator, read_weights, save_weights
 
 
@@ -52,6 +55,49 @@ def test_a_header_of_any_length_is_read(tmp_path, padding):
     path = tmp_path / "w.safetensors"
     save_weights(path, generator.state_dict(), replace(info, version="1" + padding * "0"))
     assert load_generator(path)[1].step == 7
+
+
+@st.composite
+def configurations(draw):
+    """Any generator that a configuration can describe, small."""
+    kind = draw(st.sampled_from(["SRResNet", "rrdbnet", "esrgan", "stochastic_gan"]))
+    scales = [1, 2, 4, 8] if kind in ("rrdbnet", "esrgan") else [2, 4, 8]
+    generator = {
+        "model_type": kind,
+        "block_type": draw(st.sampled_from(["standard", "res", "rcab", "rrdb", "lka"])),
+        "n_channels": draw(st.integers(16, 24)),
+        "n_blocks": draw(st.integers(1, 2)),
+        "large_kernel_size": draw(st.sampled_from([1, 3, 5])),
+        "small_kernel_size": draw(st.sampled_from([1, 3, 5])),
+        "growth_channels": draw(st.integers(1, 8)),
+        "noise_dim": draw(st.integers(1, 8)),
+        "res_scale": draw(st.floats(0.01, 1)),
+        "scaling_factor": draw(st.sampled_from(scales)),
+        "use_icnr": draw(st.booleans()),
+        "global_skip": draw(st.sampled_from(["none", "nearest", "bicubic"])),
+    }
+    return {"Model": {"in_bands": draw(st.integers(1, 13))}, "Generator": generator}
+
+
+@given(configurations(), st.one_of(st.none(), st.integers(1, 64)), st.booleans())
+@settings(max_examples=25, deadline=None)
+def test_a_random_network_survives_saving_byte_for_byte(tmp_path_factory, config, window, ema):
+    folder = tmp_path_factory.mktemp("random")
+    spec = generator_spec(RunConfig.model_validate(config))
+    info = WeightsInfo(
+        spec, RADIOMETRIES["identity"], ("x",) * spec.in_bands, window, None, step=3, ema=ema
+    )
+    first, second = folder / "a.safetensors", folder / "b.safetensors"
+    generator = build_generator(spec)
+    save_weights(first, generator.state_dict(), info)
+    loaded, read = load_generator(first)
+    save_weights(second, loaded.state_dict(), read)
+    assert first.read_bytes() == second.read_bytes()
+    assert read == info
+    generator.eval().pool_locally_(window)
+    lr = torch.rand(1, spec.in_bands, 6, 7)
+    with torch.no_grad():
+        assert torch.equal(loaded(lr), generator(lr))
 
 
 def refused(path, part):

@@ -27,7 +27,7 @@ class Generator(nn.Module):
     """LR (B, C, h, w) -> SR (B, C_out, h * scale, w * scale), in network units."""
 
     bf16: ClassVar[bool] = True
-    """Whether it may run in bfloat16: the result stays within 0.1 % of the value range."""
+    """Whether it may run in bfloat16; benchmarks/networks.py measures how far off it then is."""
     layers_in_order: ClassVar[bool] = False
     """Whether all layers lie on one way from input to output, registered in the order in which they
     run. The receptive field is then computed from them; else it is probed."""

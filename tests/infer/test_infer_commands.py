@@ -75,6 +75,37 @@ def test_infer_options_and_json(
         assert (written.compression.name, written.nodata) == ("zstd", -1)
 
 
+def test_the_attention_window_is_a_choice(
+    make_model: Callable[..., Model],
+    save_model: Callable[[Model], Path],
+    make_raster: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    weights = save_model(make_model(block_type="rcab", n_channels=16))
+    source, out = make_raster(), tmp_path / "out.tif"
+    images = []
+    for window in ("trained", "full", "8"):
+        call(
+            "infer", source, out, "-w", weights, "--attention-window", window, "--overwrite",
+            "--dtype", "float32",
+        )  # fmt: skip
+        with rasterio.open(out) as written:
+            images.append(written.read())
+    assert not np.array_equal(images[0], images[1])
+    assert not np.array_equal(images[0], images[2])
+    with pytest.raises(RefusedError, match="--attention-window 0: unknown"):
+        call("infer", source, out, "-w", weights, "--attention-window", "0")
+
+
+def test_bf16_is_refused_where_a_network_does_not_stand_it(
+    make_model: Callable[..., Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model()
+    monkeypatch.setattr(type(model.generator), "bf16", False)
+    with pytest.raises(RefusedError, match="too far off in bfloat16"):
+        model.network(InferOptions(precision="bf16"))
+
+
 def test_dry_run_writes_nothing(
     make_model: Callable[..., Model],
     save_model: Callable[[Model], Path],

@@ -11,7 +11,7 @@ import rasterio
 import torch
 
 from srgan_cli.errors import RefusedError
-from srgan_cli.infer import InferOptions, InferResult, Model
+from srgan_cli.infer import InferOptions, InferResult, Model, load
 from srgan_cli.infer import plan as plan_module
 from srgan_cli.infer import sink as sink_module
 
@@ -141,7 +141,7 @@ def test_wide_scenes_are_read_in_segments(
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_global_networks_need_one_window(
+def test_channel_attention_needs_a_window_or_one_tile(
     make_model: Callable[..., Model], make_raster: Callable[..., Path]
 ) -> None:
     model = make_model(block_type="rcab", n_channels=16, n_blocks=1)
@@ -151,6 +151,32 @@ def test_global_networks_need_one_window(
     with pytest.raises(RefusedError, match="averages over its whole input") as caught:
         run(model, source, InferOptions(tile_px=16))
     assert "--tile 60" in caught.value.hint
+    assert "--attention-window" in caught.value.hint
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_the_window_of_the_weights_file_makes_tiles_agree(
+    make_model: Callable[..., Model],
+    save_model: Callable[[Model], Path],
+    make_raster: Callable[..., Path],
+) -> None:
+    weights = save_model(make_model(block_type="rcab", n_channels=16, n_blocks=1))
+    source = make_raster(height=180, width=190)
+    trained = load(weights)
+    assert trained.generator.window_px == trained.info.train_lr_px == 32
+    exact = {"halo": "exact"}
+    result, tiled = run(trained, source, InferOptions(tile_px=64, **exact))
+    _, whole = run(trained, source, InferOptions(tile_px=400, **exact))
+    assert result.num_tiles > 1
+    np.testing.assert_array_equal(tiled, whole)
+    with rasterio.open(source.with_name("out.tif")) as out:
+        assert out.tags()["SRGAN_ATTENTION_WINDOW"] == "32"
+    full = load(weights, attention_window="full")
+    _, pooled = run(full, source, InferOptions(tile_px=400))
+    assert not np.array_equal(pooled, whole)
+    with rasterio.open(source.with_name("out.tif")) as out:
+        assert out.tags()["SRGAN_ATTENTION_WINDOW"] == "full"
+    assert load(weights, attention_window=16).generator.window_px == 16
 
 
 @pytest.mark.usefixtures("small_blocks")

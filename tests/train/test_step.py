@@ -5,6 +5,7 @@ import torch
 
 from srgan_cli.config import RunConfig
 from srgan_cli.data.batch import Batch
+from srgan_cli.models import DISCRIMINATORS, GENERATORS
 from srgan_cli.schedule import Plan
 from srgan_cli.train.networks import build_networks
 
@@ -196,3 +197,34 @@ def test_gradient_ratio_is_that_of_the_last_layer(batch):
     again = make()
     doubled = again(batch, plan(adv_weight=1.0), True)["adv/grad_ratio"].item()
     assert doubled == pytest.approx(2 * found, rel=0.2)
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+@pytest.mark.parametrize("judge", DISCRIMINATORS)
+def test_every_pair_of_networks_learns_from_one_batch(name, judge):
+    model_type, _, block_type = name.partition("/")
+    config = RunConfig.model_validate(
+        {
+            "Model": {"in_bands": 3},
+            "Data": {"hr_crop_px": 32},
+            "Generator": {
+                "model_type": model_type,
+                "block_type": block_type or "res",
+                "n_channels": 16,
+                "n_blocks": 1,
+                "growth_channels": 4,
+                "scaling_factor": 2,
+            },
+            "Discriminator": {"model_type": judge, "n_blocks": 2, "base_channels": 8},
+        }
+    )
+    step = build_networks(config, CPU, offset=0.0).step
+    torch.manual_seed(0)
+    hr = torch.rand(2, 3, 32, 32) + 0.1
+    data = Batch(torch.nn.functional.avg_pool2d(hr, 2), hr, torch.ones(2, 1, 32, 32))
+    before = weights(step.generator), weights(step.discriminator)
+    values = step(data, plan(adv_weight=1e-3))
+    assert all(value.isfinite() for value in values.values())
+    assert float(values["skipped"]) == float(values["skipped_g"]) == 0
+    assert not equal(before[0], step.generator)
+    assert not equal(before[1], step.discriminator)

@@ -17,6 +17,7 @@ from srgan_cli.train.networks import build_networks
 META = torch.device("meta")
 GENERATORS = [
     {"model_type": "esrgan", "n_blocks": 1, "growth_channels": 4},
+    {"model_type": "rrdbnet", "n_blocks": 1, "growth_channels": 4},
     *({"block_type": block, "n_blocks": 1} for block in ("standard", "res", "rcab", "rrdb", "lka")),
     {"model_type": "stochastic_gan", "n_blocks": 1},
     {"n_blocks": 1, "global_skip": "bicubic"},
@@ -71,6 +72,7 @@ def run_steps(config):
         *((generator, "patchgan") for generator in GENERATORS),
         (GENERATORS[1], "standard"),
         (GENERATORS[1], "esrgan"),
+        (GENERATORS[1], "unet"),
     ],
 )
 def test_a_step_runs_on_meta_for_every_network(generator, discriminator):
