@@ -81,7 +81,7 @@ def test_the_attention_window_is_a_choice(
     make_raster: Callable[..., Path],
     tmp_path: Path,
 ) -> None:
-    weights = save_model(make_model(block_type="rcab", n_channels=16))
+    weights = save_model(make_model(block_type="rcab", n_channels=48))
     source, out = make_raster(), tmp_path / "out.tif"
     images = []
     for window in ("trained", "full", "8"):
