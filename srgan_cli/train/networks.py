@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from srgan_cli.config import RunConfig
+from srgan_cli.data.radiometry import PerBand, of_band
 from srgan_cli.errors import RefusedError
 from srgan_cli.losses.adversarial import Adversarial
 from srgan_cli.losses.perceptual import VGGLoss, default_bands
@@ -41,13 +42,13 @@ class Networks:
         return self.step.generator
 
 
-def build_networks(config: RunConfig, device: torch.device, offset: float) -> Networks:
+def build_networks(config: RunConfig, device: torch.device, offset: PerBand) -> Networks:
     """Freshly initialised networks on `device`; the initial weights depend on the seed alone.
 
     Args:
         config: The run.
         device: Where they live; also `meta`.
-        offset: Network value of a stored 0.
+        offset: Network value of a stored 0, of all bands or of each.
     """
     torch.manual_seed(config.training.seed)
     generator = build_generator(generator_spec(config))
@@ -71,7 +72,7 @@ def build_networks(config: RunConfig, device: torch.device, offset: float) -> Ne
         adversarial=build_adversarial(config),
         perceptual=build_perceptual(config, device, offset),
         clip=optim.gradient_clip_val,
-        offset=offset,
+        offset=torch.tensor(offset, device=device).reshape(-1, 1, 1),
         arithmetic=lambda: arithmetic(precision, device),
     )
     section = config.training.ema
@@ -98,7 +99,7 @@ def build_adversarial(config: RunConfig) -> Adversarial:
     )
 
 
-def build_perceptual(config: RunConfig, device: torch.device, offset: float) -> VGGLoss | None:
+def build_perceptual(config: RunConfig, device: torch.device, offset: PerBand) -> VGGLoss | None:
     """The perceptual loss, where its weight is not 0.
 
     Raises:
@@ -114,13 +115,15 @@ def build_perceptual(config: RunConfig, device: torch.device, offset: float) -> 
             "set it to vgg",
         )
     path = config.truncated_vgg.weights
+    bands = losses.fixed_idx or default_bands(config.model.in_bands)
+    black = [of_band(offset, band) for band in bands]
     loss = VGGLoss(
         config.truncated_vgg.i,
         config.truncated_vgg.j,
         None if path is None else Path(path),
-        losses.fixed_idx or default_bands(config.model.in_bands),
-        offset,
-        span=losses.max_val - offset,
+        bands,
+        black,
+        span=[losses.max_val - each for each in black],
     )
     return loss.to(device)
 
