@@ -117,7 +117,7 @@ def _default_words(default: Any) -> str:
     if isinstance(default, bool):
         return str(default).lower()
     if isinstance(default, tuple):
-        return str(list(default)) if default else "[]"
+        return f"[{', '.join(map(str, default))}]"
     return str(default)
 
 

@@ -70,7 +70,8 @@ def fit_radiometry(
 
 
 def _plain(values: NDArray[np.float64]) -> tuple[float, ...]:
-    return tuple(float(value) for value in values)
+    # Without the sign of -0.0.
+    return tuple(float(value) + 0.0 for value in values)
 
 
 def sample_scenes(scenes: Sequence[Scene], nodata: float | None) -> NDArray[np.float32]:

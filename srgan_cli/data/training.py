@@ -67,7 +67,7 @@ class TrainingData:
         self._val = tuple(val)
         self._rasters = tuple(rasters)
         first = rasters[0][0]
-        self.band_names = _band_names(config, first)
+        self.band_names = band_names_of(config, first)
         self.gsd_m = first.gsd_m
         area = sum(scene.valid_area for scene in train)
         crops = area / config.data.hr_crop_px**2
@@ -86,7 +86,7 @@ class TrainingData:
         data = self.config.data
         crops = TrainCrops(
             self._train,
-            _cutter(self.config, self.radiometry, self.degradation, data.hr_crop_px),
+            Cutter(data.hr_crop_px, self.radiometry, self.degradation, data.nodata),
             self.config.training.seed,
             data.min_valid_fraction,
             data.augment,
@@ -100,8 +100,8 @@ class TrainingData:
     def validation(self) -> Batch:
         """The fixed validation crops, on the CPU: the same ones at every call and in every run of the seed."""
         data = self.config.data
-        cutter = _cutter(
-            self.config, self.radiometry, self.degradation, data.val_crop_px or data.hr_crop_px
+        cutter = Cutter(
+            data.val_crop_px or data.hr_crop_px, self.radiometry, self.degradation, data.nodata
         )
         with in_process():
             batch = stack([cutter.cut(place, noise_seed=i) for i, place in enumerate(self._val)])
@@ -131,44 +131,61 @@ def open_training_data(config: RunConfig) -> TrainingData:
     Raises:
         RefusedError: something does not fit; the message names the file and the key.
     """
-    data = config.data
-    radiometry = build_radiometry(data.normalization)
-    sources = find_sources(data)
+    radiometry = build_radiometry(config.data.normalization)
+    sources = find_sources(config.data)
     with gdal_env():
         train = [_look_at_pair(pair, config, radiometry) for pair in sources.train]
         val = [_look_at_pair(pair, config, radiometry) for pair in sources.val]
+    return arrange(config, train, val, sources.warnings)
+
+
+def arrange(
+    config: RunConfig, train: Sequence[Looked], val: Sequence[Looked], warnings: Sequence[str]
+) -> TrainingData:
+    """The data of a run from files that are each in order: split, fitted, checked together.
+
+    Args:
+        config: The run.
+        train: Files to train on.
+        val: Files for validation; empty: held back from `train`.
+        warnings: What is known already.
+
+    Raises:
+        RefusedError: The files do not fit each other, or leave nothing to train or validate on.
+    """
+    data, radiometry = config.data, build_radiometry(config.data.normalization)
     check_band_order([hr for hr, _ in (*train, *val)])
-    degradation = _degradation(config, train[0])
-    warnings = list(sources.warnings)
+    degradation = choose_degradation(config, train[0])
+    warnings = list(warnings)
     if val:
-        train_scenes = [_scene(looked, config) for looked in train]
-        val_scenes = [_scene(looked, config) for looked in val]
+        train_scenes = [scene_of(looked, config) for looked in train]
+        val_scenes = [scene_of(looked, config) for looked in val]
     elif len(train) > 1:
         train, val = _hold_back(train, config)
-        train_scenes = [_scene(looked, config) for looked in train]
-        val_scenes = [_scene(looked, config) for looked in val]
+        train_scenes = [scene_of(looked, config) for looked in train]
+        val_scenes = [scene_of(looked, config) for looked in val]
     else:
-        upper, lower = _cut_in_two(_scene(train[0], config), config, degradation)
+        upper, lower = _cut_in_two(scene_of(train[0], config), config, degradation)
         train_scenes, val_scenes = [upper], [lower]
         warnings.append(
             f"only one scene: its last {lower.end_row - lower.first_row} of {lower.height} rows are "
             "for validation; a second scene would tell more"
         )
     if radiometry is None:
-        config, radiometry = _fit(config, train_scenes)
+        config, radiometry = fit_normalization(config, train_scenes)
         _check_ranges((*train, *val), radiometry)
     warnings += inconsistencies([hr for hr, _ in (*train, *val)])
     warnings += overlaps([hr for hr, _ in train], [hr for hr, _ in val])
     places = _validation_places(
         val_scenes,
         config,
-        _cutter(config, radiometry, degradation, data.val_crop_px or data.hr_crop_px),
+        Cutter(data.val_crop_px or data.hr_crop_px, radiometry, degradation, data.nodata),
     )
     roles = _roles(train, "train" if val else "train, val") + _roles(val, "val")
     return TrainingData(config, radiometry, degradation, train_scenes, places, roles, warnings)
 
 
-def _fit(config: RunConfig, scenes: Sequence[Scene]) -> tuple[RunConfig, Radiometry]:
+def fit_normalization(config: RunConfig, scenes: Sequence[Scene]) -> tuple[RunConfig, Radiometry]:
     """The radiometry fitted on the training scenes, and the configuration that holds its numbers."""
     section = fit_section(config.data.normalization)
     with gdal_env():
@@ -227,7 +244,8 @@ def _hold_back(looked: Sequence[Looked], config: RunConfig) -> tuple[list[Looked
     return train, [pair for index, pair in enumerate(looked) if index in held]
 
 
-def _scene(looked: Looked, config: RunConfig) -> Scene:
+def scene_of(looked: Looked, config: RunConfig) -> Scene:
+    """The part of a raster (pair) that crops may be taken from: all of it."""
     hr, lr = looked
     scale = config.generator.scaling_factor
     fraction, spots = hr.valid_fraction, hr.valid_spots
@@ -310,22 +328,17 @@ def _validation_places(scenes: Sequence[Scene], config: RunConfig, cutter: Cutte
     return places
 
 
-def _cutter(
-    config: RunConfig, radiometry: Radiometry, degradation: Degradation, crop_px: int
-) -> Cutter:
-    return Cutter(crop_px, radiometry, degradation, config.data.nodata)
-
-
-def _degradation(config: RunConfig, looked: Looked) -> Degradation:
+def choose_degradation(config: RunConfig, looked: Looked) -> Degradation:
     """How LR is made; where LR is given, only the scale of it matters."""
     hr, lr = looked
     scale = config.generator.scaling_factor
     if lr is not None:
         return Degradation(scale)
-    return build_degradation(config.data.degradation, scale, _band_names(config, hr))
+    return build_degradation(config.data.degradation, scale, band_names_of(config, hr))
 
 
-def _band_names(config: RunConfig, hr: Raster) -> tuple[str, ...]:
+def band_names_of(config: RunConfig, hr: Raster) -> tuple[str, ...]:
+    """Names of the bands in network order; `band N` where a band has no name of its own."""
     names = config.data.band_names or hr.descriptions
     return tuple(name or f"band {band}" for name, band in zip(names, hr.bands, strict=True))
 

@@ -11,7 +11,7 @@ from srgan_cli.errors import EXIT_BUG, EXIT_FAILED, SrganError
 from srgan_cli.runfolder import RunFolder, read_metrics
 
 HEAVY = {"torch", "torchvision", "rasterio", "pydantic", "wandb", "numpy"}
-COMMANDS = ("train", "infer", "diagnose", "evaluate", "synth", "config")
+COMMANDS = ("data", "train", "infer", "diagnose", "evaluate", "synth", "config")
 
 
 def python(code, *arguments, **options):
