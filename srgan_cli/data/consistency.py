@@ -212,22 +212,35 @@ def _peak(phases: Spectrum, down: Floats, right: Floats) -> tuple[float, float, 
     return round(at_down, 2) + 0.0, round(at_right, 2) + 0.0, height
 
 
-def disagreement(found: Agreement, radiometry: Radiometry, band_names: Sequence[str]) -> str:
-    """Why LR and HR cannot be trained on together, without their names; or an empty string."""
+def disagreement(
+    found: Agreement,
+    radiometry: Radiometry,
+    band_names: Sequence[str],
+    lr_pixel_m: float | None = None,
+) -> tuple[str, str]:
+    """Why LR and HR cannot be trained on together, without their names, and what to do; or two empty strings."""
     shift, telling = found.shift, _telling(found, radiometry)
     if shift is not None and shift.largest > MAX_SHIFT_PX:
+        metres = f", {shift.largest * lr_pixel_m:.3g} m" if lr_pixel_m else ""
         return (
-            f"LR lies {shift.largest:.2f} LR pixels beside HR ({shift_words(shift)}; phase "
-            f"correlation {shift.coherence:.2f}); at most {MAX_SHIFT_PX} is allowed"
+            f"LR lies {shift.largest:.2f} LR pixels{metres} beside HR ({shift_words(shift)}; phase "
+            f"correlation {shift.coherence:.2f}); at most {MAX_SHIFT_PX} is allowed",
+            "register LR to HR, or take the pair out",
         )
     best = max((found.correlation[band] for band in telling), default=1.0)
     if shift is None and best < MIN_CORRELATION:
-        return f"LR and HR do not show the same ground: they correlate by {best:.2f} at most"
+        return (
+            f"LR and HR do not show the same ground: they correlate by {best:.2f} at most",
+            "correct the pairing, or take the pair out",
+        )
     for band in telling:
         gain = found.gain[band]
         if found.correlation[band] >= MIN_CORRELATION and not 1 / MAX_GAIN <= gain <= MAX_GAIN:
-            return f"{band_names[band]} of LR is {gain:.3g} times that of HR: another unit"
-    return ""
+            return (
+                f"{band_names[band]} of LR is {gain:.3g} times that of HR: another unit",
+                "bring LR and HR into the same unit, or take the pair out",
+            )
+    return "", ""
 
 
 def differences(found: Agreement, radiometry: Radiometry, band_names: Sequence[str]) -> str:

@@ -221,6 +221,11 @@ class _Judge:
             number = len(self._found.samples)
             self._found.samples.append((place, cutter.cut(place, noise_seed=number)))
         cutter.close()
+        if not usable:
+            wanted_texture = f" and a texture of {data.min_texture:g}" if data.min_texture else ""
+            self._found.warnings.append(
+                f"{scene.hr}: none of {len(places)} crops has {data.min_valid_fraction:.0%} valid pixels{wanted_texture}"
+            )
         texture = float(np.median(textures)) if textures else math.nan
         return CropCount(total, len(places), len(usable), texture)
 
@@ -242,10 +247,9 @@ class _Judge:
                 break
         agreement = compare(crops, scale, radiometry)
         found.pairs.append(PairReport(hr.path, lr.path, agreement))
-        wrong = disagreement(agreement, radiometry, found.band_names)
+        wrong, hint = disagreement(agreement, radiometry, found.band_names, lr.gsd_m)
         pair = f"{lr.path} and {hr.path}"
         if wrong:
-            hint = "register LR to HR, correct the pairing, or take the pair out"
             found.troubles.append(Trouble(f"{pair}: {wrong}", hint))
             return
         words = differences(agreement, radiometry, found.band_names)

@@ -1,6 +1,7 @@
 """LR against HR: shift, gain and bias."""
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -85,28 +86,34 @@ def test_each_band_is_told_in_its_own_unit(ground):
 
 def test_a_half_pixel_is_allowed_and_more_is_not(ground):
     def verdict(down, **more):
-        return disagreement(compare([crop_of(ground, down, -1, **more)], 4, TEN_K), TEN_K, NAMES)
+        found = compare([crop_of(ground, down, -1, **more)], 4, TEN_K)
+        return disagreement(found, TEN_K, NAMES, lr_pixel_m=40)
 
-    assert verdict(0) == verdict(1) == ""
-    assert "LR lies 1.0" in verdict(4)
-    assert "1.0" in verdict(4)
-    assert "down, 0.2" in verdict(4)
-    assert "left; phase correlation" in verdict(4)
-    assert "at most 0.5 is allowed" in verdict(3)
+    assert verdict(0) == verdict(1) == ("", "")
+    text, hint = verdict(4)
+    found = re.fullmatch(
+        r"LR lies (\S+) LR pixels, (\S+) m beside HR \((\S+) down, (\S+) left; "
+        r"phase correlation 0\.9\d\); at most 0\.5 is allowed",
+        text,
+    )
+    assert found
+    assert [float(each) for each in found.groups()] == pytest.approx([1, 40, 1, 0.25], rel=0.05)
+    assert "register LR to HR" in hint
+    assert "at most 0.5 is allowed" in verdict(3)[0]
 
 
 def test_other_units_other_ground_and_other_light_are_told(ground):
     unit = compare([crop_of(ground, 0, 0, gain=3.0)], 4, TEN_K)
-    assert "B04 of LR is 3 times that of HR: another unit" in disagreement(unit, TEN_K, NAMES)
+    assert "B04 of LR is 3 times that of HR: another unit" in disagreement(unit, TEN_K, NAMES)[0]
     light = compare([crop_of(ground, 0, 0, gain=1.4, bias=-600)], 4, TEN_K)
-    assert disagreement(light, TEN_K, NAMES) == ""
+    assert disagreement(light, TEN_K, NAMES) == ("", "")
     words = differences(light, TEN_K, NAMES)
     assert "LR has 1.40 (B04), 1.40 (B03)" in words
     assert "LR less HR is " in words
     crop, other = crop_of(ground, 0, 0), crop_of(ground.rot90(1, (1, 2)), 0, 0)
     mixed = compare([Batch(other.lr, crop.hr, crop.valid)], 4, TEN_K)
     assert mixed.shift is None
-    assert "do not show the same ground" in disagreement(mixed, TEN_K, NAMES)
+    assert "do not show the same ground" in disagreement(mixed, TEN_K, NAMES)[0]
     assert differences(compare([crop], 4, TEN_K), TEN_K, NAMES) == ""
 
 
@@ -116,7 +123,7 @@ def test_even_or_small_ground_tells_nothing():
     crop = Batch(degrade(flat[None], 4, "area")[0] + noise, flat, torch.ones(1, 64, 64))
     found = compare([crop], 4, TEN_K)
     assert found.shift is None
-    assert disagreement(found, TEN_K, NAMES) == ""
+    assert disagreement(found, TEN_K, NAMES) == ("", "")
     tiny = Batch(flat[:, :8, :8], flat[:, :32, :32], torch.ones(1, 32, 32))
     assert compare([tiny], 4, TEN_K).shift is None
 

@@ -155,6 +155,11 @@ def test_unusable_crops_are_counted(write_raster, config):
     settings = {"hr": path, "in_bands": 1, "val_hr": path, "min_valid_fraction": 0.9}
     assert survey(config(**settings)).files[0].crops.estimate == 8
     assert survey(config(min_texture=0.1, **settings)).files[0].crops.estimate == 4
+    none = survey(config(min_texture=9.0, **settings))
+    assert none.samples == []
+    assert any(
+        "none of 16 crops has 90% valid pixels and a texture of 9" in w for w in none.warnings
+    )
 
 
 def test_given_pairs_are_compared(pair, config, tmp_path):
