@@ -46,6 +46,8 @@ def data(
 
     if sheet is not None and sheet.exists() and not overwrite:
         raise RefusedError(f"{sheet} exists", "add --overwrite, or choose another --sheet")
+    if sheet is not None and not sheet.parent.is_dir():
+        raise RefusedError(f"there is no folder {sheet.parent} for {sheet.name}", "make it first")
     loaded = load_config(config, set_ or [])
     for problem in loaded.warnings:
         console.warn(str(problem))
@@ -73,7 +75,7 @@ def _write_sheet(path: Path, config: RunConfig, found: Survey) -> None:
     try:
         write_sheet(path, [crop for _, crop in found.samples], bands)
     except OSError as err:
-        raise RefusedError(f"{path} cannot be written: {err.strerror}") from err
+        raise RefusedError(f"{path} cannot be written: {err}", "choose another --sheet") from err
 
 
 def _text(path: Path, config: RunConfig, found: Survey, sheet: Path | None) -> str:

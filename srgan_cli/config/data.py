@@ -40,7 +40,7 @@ class NormalizationConfig(Section):
     """Network value = stored value * scale + offset, by hand or fitted on the training scenes."""
 
     name: Literal["linear", "percentile", "mean_std"] = "linear"
-    """`linear`: the numbers below. `percentile` and `mean_std`: fitted per band on the training scenes; a run writes what it found into its config.yaml and uses it from then on."""
+    """`linear`: the numbers below. `percentile` and `mean_std`: fitted per band on the training scenes; a run writes what it found into its config.yaml and uses it from then on. With `mean_std` bright pixels are at 3 to 5: set `Training.Losses.max_val` accordingly."""
     scale: tuple[float, ...] | float | None = None
     """Factor on the stored value, one number or one per band. Empty with `percentile` or `mean_std`: fitted when a run starts."""
     offset: tuple[float, ...] | float = 0.0

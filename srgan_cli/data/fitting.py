@@ -45,13 +45,18 @@ def fit_radiometry(
         RefusedError: A file cannot be read, or a band has the same value everywhere.
     """
     sample = sample_scenes(scenes, nodata).astype(np.float64)
+    if not sample.size:
+        raise RefusedError(
+            f"Data.normalization {name}: no valid pixel was met in the training scenes, {scenes[0].hr} for one",
+            "give scenes with more valid pixels, or numbers: "
+            "Data.normalization: {name: linear, scale: ..., offset: ...}",
+        )
     if name == "percentile":
         low, high = np.percentile(sample, percentiles, axis=1)
     else:
         low, high = sample.mean(axis=1), sample.mean(axis=1) + sample.std(axis=1)
-    for band, flat in zip(scenes[0].hr_bands, high <= low, strict=True):
+    for band, value, flat in zip(scenes[0].hr_bands, low, high <= low, strict=True):
         if flat:
-            value = low[scenes[0].hr_bands.index(band)]
             raise RefusedError(
                 f"Data.normalization {name}: band {band} is {value:g} in (nearly) all pixels of the "
                 f"training scenes, {scenes[0].hr} for one; no range can be fitted",

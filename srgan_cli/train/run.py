@@ -26,7 +26,7 @@ from srgan_cli.train.networks import Networks, build_networks
 from srgan_cli.train.recorder import Recorder, write_run_json
 from srgan_cli.train.trainer import Reporter, Trainer
 from srgan_cli.train.validation import Validator
-from srgan_cli.weights import WeightsInfo, check_tensors
+from srgan_cli.weights import WeightsInfo, check_tensors, read_weights
 
 _AT_ONCE = "the steps since the last checkpoint are lost"
 _GO_ON = "go on with --resume auto"
@@ -65,6 +65,7 @@ def run_training(
     config = data.config
     for warning in data.warnings:
         warn(warning)
+    warn_of_other_radiometry(config, data, warn)
     state = _state_to_resume(folder, resume, warn)
     networks = build_networks(config, device, data.radiometry.offset)
     if state is not None:
@@ -168,6 +169,22 @@ def keep_fit(config: RunConfig, folder: RunFolder, resume: str | None) -> RunCon
             data = config.data.model_copy(update={"normalization": before})
             return config.model_copy(update={"data": data})
     return config
+
+
+def warn_of_other_radiometry(
+    config: RunConfig, data: TrainingData, warn: Callable[[str], None]
+) -> None:
+    """Weights to start from speak the language of the radiometry that they were trained in."""
+    path = config.model.load_checkpoint
+    if path is None or not path.endswith(".safetensors"):
+        return
+    theirs, ours = read_weights(Path(path))[1].radiometry, data.radiometry
+    if (theirs.scale, theirs.offset) != (ours.scale, ours.offset):
+        warn(
+            f"Model.load_checkpoint was trained with Data.normalization {theirs.name} (scale "
+            f"{theirs.scale}, offset {theirs.offset}), this run uses {ours.name} (scale "
+            f"{ours.scale}, offset {ours.offset})"
+        )
 
 
 def total_steps(config: RunConfig, steps_per_epoch: int) -> int:

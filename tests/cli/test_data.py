@@ -57,6 +57,17 @@ def test_imagery_that_is_in_order(srgan, config_file, tmp_path):
     assert srgan("-q", "data", config_file, "--sheet", sheet, "--overwrite")[0] == 0
 
 
+def test_a_sheet_that_cannot_be_written_is_refused(srgan, config_file, tmp_path):
+    code, out, err = srgan("data", config_file, "--sheet", tmp_path / "none" / "a.png")
+    assert (code, out) == (2, "")
+    assert "there is no folder" in err
+    empty = ("--set", "Data.min_texture=100", "--sheet", tmp_path / "a.png")
+    code, out, err = srgan("data", config_file, *empty)
+    assert code == 0
+    assert "a.png is not written: there is no usable crop" in err
+    assert not (tmp_path / "a.png").exists()
+
+
 def test_all_problems_are_numbered_with_their_fix(srgan, config_file, tmp_path):
     photo = np.random.default_rng(0).integers(0, 256, (2, 64, 64)).astype(np.uint8)
     folder = tmp_path / "bad"

@@ -193,6 +193,19 @@ def test_a_fitted_normalization_is_fitted_once(tiny, tmp_path, scenes, monkeypat
     assert load_config(elsewhere.config).config.data.normalization == numbers
 
 
+def test_weights_of_another_radiometry_are_pointed_out(run, tiny, tmp_path):
+    warnings = []
+    start = {"in_bands": 2, "load_checkpoint": str(run.ema)}
+    train(tiny(Model=start), tmp_path / "same", warnings=warnings)
+    assert not [text for text in warnings if "load_checkpoint" in text]
+    data = tiny().data.model_copy(update={"normalization": "normalise_10k"})
+    config = tiny(Model=start).model_copy(update={"data": data})
+    train(config, tmp_path / "other", warnings=warnings)
+    (text,) = (text for text in warnings if "load_checkpoint" in text)
+    assert "was trained with Data.normalization sen2_stretch_10k" in text
+    assert "this run uses normalise_10k (scale 0.0001" in text
+
+
 def test_a_resumed_run_draws_the_noise_that_was_due(tiny, tmp_path):
     config = tiny(
         Generator={
