@@ -157,12 +157,27 @@ def measure_shift(
     """
     if not pairs or min(pairs[0][0].shape[1:]) < MIN_WINDOW_PX:
         return None
-    height, width = pairs[0][0].shape[1:]
+    shape = pairs[0][0].shape[1:]
+    down, right = (np.fft.fftfreq(side).astype(np.float64) for side in shape)
+    frequency = np.hypot(down[:, None], right[None])
+    used = (frequency <= HIGHEST_FREQUENCY) & (frequency > 0)
+    phases, crosses, powers = _cross_spectra(pairs)
+    phases = np.where(used, phases / used.sum(), 0)
+    at_down, at_right, coherence = _peak(phases, down, right)
+    waves = used & (frequency >= LOWEST_FREQUENCY)
+    turn = np.exp(2j * np.pi * (at_down * down[:, None] + at_right * right[None]))
+    together = (crosses * turn)[:, waves].real.sum(axis=1)
+    match = together / np.maximum(np.sqrt(powers[:, :, waves].sum(axis=2).prod(axis=0)), 1e-30)
+    by_chance = 2.5 / math.sqrt(len(pairs) * used.sum() / 2)
+    if coherence * float(np.median(match)) < max(MIN_EVIDENCE, by_chance):
+        return None
+    return Shift(at_down, at_right, min(coherence, 1.0))
+
+
+def _cross_spectra(pairs: Sequence[tuple[Floats, Floats]]) -> tuple[Spectrum, Spectrum, Floats]:
+    """Mean phase factors (H, W) of all pairs and bands; sums of cross spectra (C, H, W) and of powers (2, C, H, W)."""
+    bands, height, width = pairs[0][0].shape
     taper = np.outer(np.hanning(height + 2)[1:-1], np.hanning(width + 2)[1:-1])
-    down, right = (np.fft.fftfreq(side).astype(np.float64) for side in (height, width))
-    used = np.hypot(down[:, None], right[None]) <= HIGHEST_FREQUENCY
-    used[0, 0] = False
-    bands = len(pairs[0][0])
     phases = np.zeros((height, width), dtype=np.complex128)
     crosses = np.zeros((bands, height, width), dtype=np.complex128)
     powers = np.zeros((2, bands, height, width))
@@ -174,16 +189,7 @@ def measure_shift(
         phases += np.where(known, cross / np.where(known, strength, 1), 0).sum(axis=0)
         crosses += cross
         powers += np.abs([first, second]) ** 2
-    phases = np.where(used, phases / (len(pairs) * bands * used.sum()), 0)
-    at_down, at_right, coherence = _peak(phases, down, right)
-    waves = used & (np.hypot(down[:, None], right[None]) >= LOWEST_FREQUENCY)
-    turn = np.exp(2j * np.pi * (at_down * down[:, None] + at_right * right[None]))
-    match = (crosses * turn)[:, waves].real.sum(axis=1)
-    match = match / np.maximum(np.sqrt(powers[:, :, waves].sum(axis=2).prod(axis=0)), 1e-30)
-    by_chance = 2.5 / math.sqrt(len(pairs) * used.sum() / 2)
-    if coherence * float(np.median(match)) < max(MIN_EVIDENCE, by_chance):
-        return None
-    return Shift(at_down, at_right, min(coherence, 1.0))
+    return phases / (len(pairs) * bands), crosses, powers
 
 
 def _spectrum(image: Floats, taper: Floats) -> Spectrum:

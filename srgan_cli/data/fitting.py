@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
+from srgan_cli.config.data import FIT_KEYS, fit_section
 from srgan_cli.data.crops import Scene
 from srgan_cli.data.radiometry import Radiometry
-from srgan_cli.data.rasters import open_raster, read_pixels
+from srgan_cli.data.rasters import gdal_env, open_raster, read_pixels
 from srgan_cli.errors import RefusedError
+
+if TYPE_CHECKING:
+    from srgan_cli.config import RunConfig
 
 SAMPLE_PIXELS = 2**20
 """Pixels looked at over all scenes; each scene has its share by valid area."""
@@ -21,6 +26,16 @@ USUAL_PERCENTILES = (0.1, 99.9)
 
 FITTED = ("percentile", "mean_std")
 """Names that `fit_radiometry` takes."""
+
+
+def fit_normalization(config: RunConfig, scenes: Sequence[Scene]) -> tuple[RunConfig, Radiometry]:
+    """The radiometry fitted on the training scenes, and the configuration that holds its numbers."""
+    section = fit_section(config.data.normalization)
+    with gdal_env():
+        found = fit_radiometry(section.name, scenes, section.percentiles, config.data.nodata)
+    numbers = {key: getattr(found, key) for key in FIT_KEYS}
+    data = config.data.model_copy(update={"normalization": section.model_copy(update=numbers)})
+    return config.model_copy(update={"data": data}), found
 
 
 def fit_radiometry(

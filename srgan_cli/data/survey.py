@@ -15,6 +15,7 @@ from srgan_cli.data.consistency import MIN_WINDOW_PX, compare, differences, disa
 from srgan_cli.data.crops import Cutter, Place, Scene
 from srgan_cli.data.degradation import Degradation
 from srgan_cli.data.findings import CropCount, FileReport, PairReport, Survey, Trouble
+from srgan_cli.data.fitting import fit_normalization
 from srgan_cli.data.loader import in_process
 from srgan_cli.data.radiometry import Radiometry, build_radiometry
 from srgan_cli.data.scenes import Raster, look_at
@@ -24,7 +25,6 @@ from srgan_cli.data.training import (
     arrange,
     band_names_of,
     choose_degradation,
-    fit_normalization,
     scene_of,
 )
 from srgan_cli.errors import RefusedError

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.random import PCG64, Generator, SeedSequence
 
-from srgan_cli.config.data import FIT_KEYS, fit_section
 from srgan_cli.data.batch import Batch, stack
 from srgan_cli.data.checks import (
     check_band_order,
@@ -30,7 +29,7 @@ from srgan_cli.data.crops import (
     sample_numbers,
 )
 from srgan_cli.data.degradation import Degradation, build_degradation
-from srgan_cli.data.fitting import fit_radiometry
+from srgan_cli.data.fitting import fit_normalization
 from srgan_cli.data.loader import in_process, load_batches
 from srgan_cli.data.radiometry import Radiometry, build_radiometry
 from srgan_cli.data.rasters import gdal_env
@@ -183,16 +182,6 @@ def arrange(
     )
     roles = _roles(train, "train" if val else "train, val") + _roles(val, "val")
     return TrainingData(config, radiometry, degradation, train_scenes, places, roles, warnings)
-
-
-def fit_normalization(config: RunConfig, scenes: Sequence[Scene]) -> tuple[RunConfig, Radiometry]:
-    """The radiometry fitted on the training scenes, and the configuration that holds its numbers."""
-    section = fit_section(config.data.normalization)
-    with gdal_env():
-        found = fit_radiometry(section.name, scenes, section.percentiles, config.data.nodata)
-    numbers = {key: getattr(found, key) for key in FIT_KEYS}
-    data = config.data.model_copy(update={"normalization": section.model_copy(update=numbers)})
-    return config.model_copy(update={"data": data}), found
 
 
 def _check_ranges(looked: Sequence[Looked], radiometry: Radiometry) -> None:

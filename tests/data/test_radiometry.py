@@ -135,7 +135,7 @@ def test_a_fit_is_the_same_each_time_and_stays_in_the_configuration(skewed, conf
     assert written.warnings == ()
     assert written.config == first.config
     # Other scenes, and no way to look at them: the numbers stand.
-    monkeypatch.setattr("srgan_cli.data.training.fit_radiometry", None)
+    monkeypatch.setattr("srgan_cli.data.fitting.fit_radiometry", None)
     other = {"hr": (skewed("c.tif", 3, factor=2),), "val_hr": (paths[0],)}
     moved = written.config.model_copy(update={"data": written.config.data.model_copy(update=other)})
     assert open_training_data(moved).radiometry == first.radiometry

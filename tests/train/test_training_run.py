@@ -181,7 +181,7 @@ def test_a_fitted_normalization_is_fitted_once(tiny, tmp_path, scenes, monkeypat
     with pytest.raises(StoppedError):
         train(config, halves.path, watcher=Watcher(5, lambda: os.kill(os.getpid(), signal.SIGTERM)))
     # From here on nothing can be fitted.
-    monkeypatch.setattr("srgan_cli.data.training.fit_radiometry", None)
+    monkeypatch.setattr("srgan_cli.data.fitting.fit_radiometry", None)
     warnings = []
     train(config, halves.path, resume="auto", warnings=warnings)
     assert not [text for text in warnings if "differs" in text]
