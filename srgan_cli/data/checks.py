@@ -20,20 +20,24 @@ def check_range(raster: Raster, radiometry: Radiometry) -> None:
     if not misfits:
         return
     usual_max, low, high, which = radiometry.usual_max, raster.low, raster.high, ""
+    usual = usual_max
     if isinstance(usual_max, tuple):
         band = misfits[0]
         low, high, which = raster.band_lows[band], raster.band_highs[band], _band(raster, band)
-        usual_max = usual_max[band]
+        usual = usual_max[band]
     names = [
         other.name
         for other in RADIOMETRIES.values()
         if other.usual_max and not _misfits(raster, other)
     ]
     factor = f"{{name: linear, scale: {1 / max(raster.high, 1e-6):.3g}}}"
+    hint = f"set Data.normalization: {' or '.join([*names, factor])}"
+    if isinstance(usual_max, tuple):
+        hint = f"bring it into the unit of the other files, take it out of the list, or {hint}"
     raise RefusedError(
         f"{raster.path} holds {raster.dtype} values of {low:g} to {high:g}{which} (99.8 % of its pixels), "
-        f"but Data.normalization {radiometry.name} is for values up to about {usual_max:g}",
-        f"set Data.normalization: {' or '.join([*names, factor])}",
+        f"but Data.normalization {radiometry.name} is for values up to about {usual:g}",
+        hint,
     )
 
 

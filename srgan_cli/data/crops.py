@@ -106,7 +106,8 @@ class Cutter:
         window = Window(place.col, place.row, self.crop_px, self.crop_px)
         dataset = self._pool.get(place.scene.hr)
         stored, valid = read_pixels(dataset, window, place.scene.hr_bands, self._nodata)
-        image = np.where(valid, self._radiometry.to_network(stored), 0)
+        # Nodata may be a number that no arithmetic survives.
+        image = self._radiometry.to_network(np.where(valid, stored, np.float32(0)))
         squares, count = np.zeros(len(image)), 0
         for here, there in (
             (np.s_[..., 1:, :], np.s_[..., :-1, :]),

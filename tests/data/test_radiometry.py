@@ -190,6 +190,7 @@ def test_a_scene_in_another_unit_than_the_fit_is_named_with_its_band(skewed, con
         fitted(config, numbers, [bad])
     assert "percent.tif holds float32 values of" in caught.value.message
     assert "in band 1 (99.8 %" in caught.value.message
+    assert "bring it into the unit of the other files" in caught.value.hint
     assert "Data.normalization percentile is for values up to about" in caught.value.message
     with pytest.raises(RefusedError, match="percent.tif holds"):
         fitted(config, "percentile", [good, good.replace("good", "percent")])

@@ -141,6 +141,16 @@ def test_invalid_pixels_are_no_texture(write_raster, config):
     assert float(batch.valid.mean(dim=(1, 2, 3)).min()) > 0.5
 
 
+def test_the_largest_nodata_value_takes_no_part(write_raster, config):
+    image = np.random.default_rng(0).uniform(0.1, 0.4, (1, 96, 96)).astype(np.float32)
+    lowest = float(np.finfo(np.float32).min)
+    image[:, :50, :50] = lowest
+    path = str(write_raster("a.tif", image, nodata=lowest))
+    settings = {"in_bands": 1, "val_hr": path, "normalization": "sen2_stretch"}
+    data = open_training_data(config(hr=path, min_texture=0.01, **settings))
+    assert bool(torch.isfinite(next(data.train_batches(0, 1)).hr).all())
+
+
 @pytest.mark.parametrize(
     ("values", "text"),
     [({"band_dropout": 1.0}, "less than 1"), ({"min_texture": -1}, "greater than or equal")],
