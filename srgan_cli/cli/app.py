@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from srgan_cli import __version__
-from srgan_cli.cli import config, console, diagnose, evaluate, infer, synth, train, weights
+from srgan_cli.cli import config, console, data, diagnose, evaluate, infer, synth, train, weights
 from srgan_cli.errors import EXIT_BUG, SrganError
 
 EXIT_CODES = (
@@ -28,6 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
+app.command()(data.data)
 app.command()(train.train)
 app.command()(infer.infer)
 app.command()(diagnose.diagnose)

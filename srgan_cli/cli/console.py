@@ -5,11 +5,13 @@ stdout carries the answer (`answer`); everything else goes to stderr.
 
 from __future__ import annotations
 
+import json
+import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import (
@@ -44,6 +46,19 @@ def answer(text: str) -> None:
     """The command's answer, on stdout, unwrapped and uncoloured."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
+
+
+def answer_json(value: Any) -> None:
+    """The command's answer as JSON, which has no infinity and no NaN: null stands for them."""
+    answer(json.dumps(_finite(value), indent=2, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def note(text: str, style: str = "") -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -74,18 +72,9 @@ def evaluate(
             "files": [each.as_dict() for each in results],
             "mean": mean(results),
         }
-        console.answer(json.dumps(_finite(report), indent=2, allow_nan=False))
+        console.answer_json(report)
     else:
         console.answer(_table(results, mean(results)))
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no infinity and no NaN: None stands for them."""
-    if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_finite(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _table(results: list[Evaluation], means: dict[str, float]) -> str:

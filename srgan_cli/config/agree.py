@@ -22,6 +22,7 @@ def disagreements(config: RunConfig) -> list[Disagreement]:
     """Every set of keys that contradict each other."""
     return [
         *_data(config),
+        *_per_band(config),
         *_crops(config),
         *_start(config),
         *_networks(config),
@@ -44,6 +45,22 @@ def _data(config: RunConfig) -> list[Disagreement]:
     if data.lr and not data.hr:
         found.append(Disagreement("Data.lr", "given without Data.hr", ("Data.hr",)))
     return found
+
+
+def _per_band(config: RunConfig) -> list[Disagreement]:
+    """Numbers given for each band are for as many bands as there are."""
+    data, bands = config.data, config.model.in_bands
+    lists = {"Data.degradation.mtf_bands": data.degradation.mtf_bands}
+    if not isinstance(data.normalization, str):
+        for key in ("scale", "offset", "usual_min", "usual_max"):
+            lists[f"Data.normalization.{key}"] = getattr(data.normalization, key)
+    return [
+        Disagreement(
+            key, f"{len(given)} entries, but Model.in_bands is {bands}", ("Model.in_bands",)
+        )
+        for key, given in lists.items()
+        if isinstance(given, tuple) and given and len(given) != bands
+    ]
 
 
 def _crops(config: RunConfig) -> list[Disagreement]:

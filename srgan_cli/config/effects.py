@@ -53,7 +53,15 @@ def _data(config: RunConfig) -> dict[str, str]:
         idle["Data.degradation"] = "Data.lr gives the LR imagery"
     if data.degradation.kind != "gaussian":
         reason = f"read with kind gaussian only, not {data.degradation.kind}"
-        idle["Data.degradation.mtf_nyquist"] = reason
+        idle |= _each("Data.degradation", "mtf_nyquist mtf_bands", reason)
+    elif data.degradation.mtf_bands:
+        idle["Data.degradation.mtf_nyquist"] = "Data.degradation.mtf_bands gives it for each band"
+    if (data.degradation.noise_std, data.degradation.noise_signal) == (0.0, 0.0):
+        idle["Data.degradation.order"] = "noise_std and noise_signal are 0"
+    if getattr(data.normalization, "name", "") != "percentile":
+        idle["Data.normalization.percentiles"] = "read with name percentile only"
+    if config.model.in_bands == 1:
+        idle["Data.band_dropout"] = "Model.in_bands is 1, and the last band is never dropped"
     if data.num_workers == 0:
         idle["Data.prefetch_factor"] = "there are no loader processes (num_workers 0)"
     return idle

@@ -39,7 +39,13 @@ def findings(err: ValidationError, values: Mapping[str, Any]) -> list[Finding]:
         named = detail["type"] == "literal_error" and isinstance(detail["input"], dict)
         if _disagreements(detail) is None and not named:
             by_path.setdefault(_real_path(detail, values), []).append(detail)
-    return [(path, _text(path, _best(details))) for path, details in by_path.items()]
+    # Where an item of a list is to blame, the list is not called a wrong number as well.
+    parents = {path[:-1] for path in by_path if path and isinstance(path[-1], int)}
+    return [
+        (path, _text(path, _best(details)))
+        for path, details in by_path.items()
+        if path not in parents
+    ]
 
 
 def contradictions(err: ValidationError) -> list[Disagreement]:
@@ -111,6 +117,9 @@ def _best(details: list[ErrorDetails]) -> ErrorDetails:
     fitting = [
         detail for detail in details if isinstance(given, dict) or detail["type"] != "model_type"
     ]
+    if isinstance(given, list):
+        lists = ("tuple", "list", "too_short", "too_long", "missing")
+        fitting = [each for each in fitting if each["type"].startswith(lists)] or fitting
     return (fitting or details)[-1]
 
 

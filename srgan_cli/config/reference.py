@@ -48,6 +48,11 @@ NORMALIZATION: Final = """\
 `Data.normalization` says how stored numbers become network input: network = stored * scale + offset. It is inverted after the
 network, exactly, and never clips: snow, cloud and sun glint survive. OpenSR-SRGAN clips to its unit range under the same names.
 
+`percentile` and `mean_std` are fitted for each band on a sample of the valid pixels of all training scenes: the 2nd and 98th
+percentile become 0 and 1, or the mean and the standard deviation become 0 and 1. What was found stands in the run's config.yaml
+and in the weights file; it is never fitted again. Scale and offset by hand: `{name: linear, scale: 0.001}`, or one number per band:
+`{name: linear, scale: [0.001, 0.002], offset: [0, -0.1]}`.
+
 | Name | Scale | Offset | Made for stored values up to |
 |---|---|---|---|
 """
@@ -61,15 +66,15 @@ class AffineMap(Protocol):
         """As `Data.normalization` gives it."""
 
     @property
-    def scale(self) -> float:
+    def scale(self) -> float | tuple[float, ...]:
         """Factor on stored values."""
 
     @property
-    def offset(self) -> float:
+    def offset(self) -> float | tuple[float, ...]:
         """Added after the factor."""
 
     @property
-    def usual_max(self) -> float | None:
+    def usual_max(self) -> float | tuple[float, ...] | None:
         """A bright but ordinary stored value."""
 
 
@@ -112,7 +117,7 @@ def _default_words(default: Any) -> str:
     if isinstance(default, bool):
         return str(default).lower()
     if isinstance(default, tuple):
-        return str(list(default)) if default else "[]"
+        return f"[{', '.join(map(str, default))}]"
     return str(default)
 
 
@@ -146,10 +151,16 @@ def _range_words(schema: Mapping[str, Any]) -> Iterator[str]:
 def _normalization_table(normalizations: Iterable[AffineMap]) -> str:
     rows = []
     for each in normalizations:
-        scale = f"1/{1 / each.scale:g}" if each.scale < 1 else f"{each.scale:.4g}"
-        usual = "" if each.usual_max is None else f"{each.usual_max:g}"
-        rows.append(f"| `{each.name}` | {scale} | {each.offset:g} | {usual} |")
+        usual = "" if each.usual_max is None else _number_words(each.usual_max)
+        scale, offset = _number_words(each.scale), _number_words(each.offset)
+        rows.append(f"| `{each.name}` | {scale} | {offset} | {usual} |")
     return NORMALIZATION + "\n".join(rows) + "\n"
+
+
+def _number_words(value: float | tuple[float, ...]) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(_number_words, value))
+    return f"1/{1 / value:g}" if 0 < value < 1 else f"{value:.5g}"
 
 
 def _spellings() -> str:

@@ -12,24 +12,53 @@ from srgan_cli.errors import RefusedError
 
 
 def check_range(raster: Raster, radiometry: Radiometry) -> None:
-    """RefusedError where the stored values cannot be in the declared unit."""
-    if radiometry.usual_max is None or _fits(raster, radiometry):
+    """RefusedError where the stored values cannot be in the declared unit.
+
+    Where each band has its own usual values, each is judged by them; else all bands together.
+    """
+    misfits = _misfits(raster, radiometry)
+    if not misfits:
         return
+    usual_max, low, high, which = radiometry.usual_max, raster.low, raster.high, ""
+    usual = usual_max
+    if isinstance(usual_max, tuple):
+        band = misfits[0]
+        low, high, which = raster.band_lows[band], raster.band_highs[band], _band(raster, band)
+        usual = usual_max[band]
     names = [
-        other.name for other in RADIOMETRIES.values() if other.usual_max and _fits(raster, other)
+        other.name
+        for other in RADIOMETRIES.values()
+        if other.usual_max and not _misfits(raster, other)
     ]
     factor = f"{{name: linear, scale: {1 / max(raster.high, 1e-6):.3g}}}"
+    hint = f"set Data.normalization: {' or '.join([*names, factor])}"
+    if isinstance(usual_max, tuple):
+        hint = f"bring it into the unit of the other files, take it out of the list, or {hint}"
     raise RefusedError(
-        f"{raster.path} holds {raster.dtype} values of {raster.low:g} to {raster.high:g} (99.8 % of its pixels), "
-        f"but Data.normalization {radiometry.name} is for values up to about {radiometry.usual_max:g}",
-        f"set Data.normalization: {' or '.join([*names, factor])}",
+        f"{raster.path} holds {raster.dtype} values of {low:g} to {high:g}{which} (99.8 % of its pixels), "
+        f"but Data.normalization {radiometry.name} is for values up to about {usual:g}",
+        hint,
     )
 
 
-def _fits(raster: Raster, radiometry: Radiometry) -> bool:
-    if raster.dtype == "uint8" and radiometry.usual_max is not None and radiometry.usual_max > 255:
-        return False
-    return radiometry.fits(raster.high)
+def _misfits(raster: Raster, radiometry: Radiometry) -> tuple[int, ...]:
+    usual_max = radiometry.usual_max
+    if usual_max is None:
+        return ()
+    largest = max(usual_max) if isinstance(usual_max, tuple) else usual_max
+    if not raster.scaled and _cannot_hold(raster.dtype, largest):
+        return (0,)
+    per_band = isinstance(usual_max, tuple)
+    return radiometry.misfits(raster.band_highs if per_band else (raster.high,))
+
+
+def _cannot_hold(dtype: str, usual_max: float) -> bool:
+    """Bytes end at 255; and the only integers in a unit range are 0 and 1."""
+    return (dtype == "uint8" and usual_max > 255) or ("int" in dtype and usual_max <= 1)
+
+
+def _band(raster: Raster, band: int) -> str:
+    return f" in band {raster.bands[band]} {raster.descriptions[band]}".rstrip()
 
 
 def check_pair(hr: Raster, lr: Raster, scale: int) -> None:

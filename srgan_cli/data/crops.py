@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,12 +15,12 @@ from torch import Tensor
 
 from srgan_cli.data.augment import NUM_ELEMENTS, dihedral
 from srgan_cli.data.batch import Batch
-from srgan_cli.data.degradation import add_noise, degrade, margin_px
+from srgan_cli.data.degradation import Degradation
 from srgan_cli.data.radiometry import Radiometry
-from srgan_cli.data.rasters import RasterPool, read_window, valid_mask
+from srgan_cli.data.rasters import RasterPool, read_pixels, read_window, valid_mask
 
 TRIES = 16
-"""Places tried for a crop with enough valid pixels before the best of them is taken."""
+"""Places tried for a crop with enough valid pixels and texture before the best of them is taken."""
 
 
 @dataclass(frozen=True)
@@ -62,19 +63,18 @@ class Cutter:
     def __init__(
         self,
         crop_px: int,
-        scale: int,
         radiometry: Radiometry,
+        degradation: Degradation,
         nodata: float | None = None,
-        kind: str = "bicubic",
-        mtf_nyquist: float = 0.25,
-        noise_std: float = 0.0,
     ) -> None:
         self.crop_px = crop_px
-        self.scale = scale
+        self.scale = degradation.scale
         self._radiometry = radiometry
+        self._degradation = degradation
         self._nodata = nodata
-        self._kind, self._mtf_nyquist, self._noise_std = kind, mtf_nyquist, noise_std
-        self._margin = margin_px(scale, kind, mtf_nyquist)
+        self._margin = degradation.margin_px
+        self.zero = torch.tensor(radiometry.offset).reshape(-1, 1, 1)
+        """(C, 1, 1) or (1, 1, 1): network value of a stored 0."""
         self._pool = RasterPool()
 
     def cut(self, place: Place, noise_seed: int) -> Batch:
@@ -98,6 +98,26 @@ class Cutter:
             valid = valid & self._grown(lr_valid)
         return float(valid.mean())
 
+    def texture(self, place: Place) -> float:
+        """RMS difference of neighbouring valid HR pixels, network units, of the band that has most.
+
+        A slope in brightness, from haze or the sun's height, hardly counts. 0 without neighbours.
+        """
+        window = Window(place.col, place.row, self.crop_px, self.crop_px)
+        dataset = self._pool.get(place.scene.hr)
+        stored, valid = read_pixels(dataset, window, place.scene.hr_bands, self._nodata)
+        # Nodata may be a number that no arithmetic survives.
+        image = self._radiometry.to_network(np.where(valid, stored, np.float32(0)))
+        squares, count = np.zeros(len(image)), 0
+        for here, there in (
+            (np.s_[..., 1:, :], np.s_[..., :-1, :]),
+            (np.s_[..., 1:], np.s_[..., :-1]),
+        ):
+            both = valid[here] & valid[there]
+            squares += (np.square(image[here] - image[there]) * both).sum(axis=(1, 2))
+            count += int(both.sum())
+        return math.sqrt(float(squares.max()) / count) if count else 0.0
+
     def close(self) -> None:
         """Close all files; the next crop opens them again."""
         self._pool.close()
@@ -112,10 +132,8 @@ class Cutter:
         row, col = place.row - top, place.col - left
         rows, cols = _square(row, col, size)
         lr_rows, lr_cols = _square(row // scale, col // scale, size // scale)
-        lr = degrade(seen[None], scale, self._kind, self._mtf_nyquist)[0, :, lr_rows, lr_cols]
-        noise = torch.Generator().manual_seed(noise_seed) if self._noise_std else None
         return Batch(
-            lr=add_noise(lr, self._noise_std, noise),
+            lr=self._degradation.make_lr(seen, lr_rows, lr_cols, noise_seed, self.zero),
             hr=seen[:, rows, cols],
             valid=_as_mask(valid[rows, cols]),
         )
@@ -142,6 +160,12 @@ class Cutter:
         return lr_valid.repeat(self.scale, axis=0).repeat(self.scale, axis=1)
 
 
+def sample_numbers(step: int, rank: int, world: int, batch_size: int) -> list[int]:
+    """Numbers of the samples of a step on one of `world` ranks; no two steps or ranks share one."""
+    start = (step * world + rank) * batch_size
+    return list(range(start, start + batch_size))
+
+
 class TrainCrops:
     """Map-style data set: sample number -> random crop, whoever reads it and in whatever order."""
 
@@ -152,6 +176,8 @@ class TrainCrops:
         seed: int,
         min_valid_fraction: float,
         augment: bool,
+        min_texture: float = 0.0,
+        band_dropout: float = 0.0,
     ) -> None:
         self._scenes = tuple(scenes)
         self._areas = np.cumsum([scene.valid_area for scene in scenes])
@@ -159,15 +185,27 @@ class TrainCrops:
         self._seed = seed
         self._min_valid_fraction = min_valid_fraction
         self._augment = augment
+        self._min_texture = min_texture
+        self._band_dropout = band_dropout
 
     def __getitem__(self, number: int) -> Batch:
         """Crop `number`, without batch dimension."""
         rng = Generator(PCG64(SeedSequence([self._seed, number])))
         crop = self._cutter.cut(self._place(rng), int(rng.integers(2**63)))
-        if not self._augment:
-            return crop
-        element = int(rng.integers(NUM_ELEMENTS))
-        return Batch(*(dihedral(image, element) for image in crop))
+        if self._augment:
+            element = int(rng.integers(NUM_ELEMENTS))
+            crop = Batch(*(dihedral(image, element) for image in crop))
+        if self._band_dropout:
+            crop = crop._replace(lr=self._drop_bands(crop.lr, rng))
+        return crop
+
+    def _drop_bands(self, lr: Tensor, rng: Generator) -> Tensor:
+        """LR with some bands, never all, as if stored as 0."""
+        kept = rng.random(len(lr)) >= self._band_dropout
+        last = int(rng.integers(len(lr)))
+        if not kept.any():
+            kept[last] = True
+        return torch.where(torch.from_numpy(kept)[:, None, None], lr, self._cutter.zero)
 
     def close(self) -> None:
         """Close all files of this process."""
@@ -175,16 +213,17 @@ class TrainCrops:
 
     def _place(self, rng: Generator) -> Place:
         """A random place; scenes count by their valid area."""
-        best, best_fraction = self._draw(rng), -1.0
+        best, best_rank = self._draw(rng), (-1.0, -1.0)
         place = best
         for _ in range(TRIES):
-            if not len(place.scene.valid_spots):
+            fraction = self._cutter.valid_fraction(place) if len(place.scene.valid_spots) else 1.0
+            enough = fraction >= self._min_valid_fraction
+            texture = self._cutter.texture(place) if enough and self._min_texture else 0.0
+            if enough and texture >= self._min_texture:
                 return place
-            fraction = self._cutter.valid_fraction(place)
-            if fraction >= self._min_valid_fraction:
-                return place
-            if fraction > best_fraction:
-                best, best_fraction = place, fraction
+            rank = (min(fraction, self._min_valid_fraction), texture)
+            if rank > best_rank:
+                best, best_rank = place, rank
             place = self._draw(rng)
         return best
 

@@ -6,62 +6,131 @@ unit range, ours do not, so that snow, cloud and sun glint survive.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from srgan_cli.config.data import LinearNormalization
+    from srgan_cli.config.data import NormalizationConfig
 
 TIMES_BRIGHTER = 8
 """Beyond so many times the usual maximum even snow and glint are in another unit."""
 TIMES_DARKER = 100
 """Imagery is that much darker than usual over deep water only."""
 
-Values = TypeVar("Values", float, np.ndarray[Any, Any], "Tensor")
+Values = TypeVar("Values", "np.ndarray[Any, Any]", "Tensor")
+PerBand: TypeAlias = float | tuple[float, ...]
+"""One number for all bands, or one for each."""
 
 
 @dataclass(frozen=True)
 class Radiometry:
-    """network = stored * scale + offset."""
+    """network = stored * scale + offset, with one scale and offset for all bands or one per band."""
 
     name: str
-    scale: float
-    offset: float
-    usual_max: float | None = None
+    scale: PerBand
+    offset: PerBand
+    """Also the network value of a stored 0."""
+    usual_max: PerBand | None = None
     """A bright but ordinary stored value; data far away from it are probably in another unit."""
+    usual_min: PerBand = 0.0
+    """What brightness is measured from: 0, or below it where values are negative by nature (dB)."""
+
+    @property
+    def num_bands(self) -> int | None:
+        """Number of bands that the numbers are for; None where all bands share them."""
+        given = (self.scale, self.offset, self.usual_max, self.usual_min)
+        return next((len(each) for each in given if isinstance(each, tuple)), None)
 
     def to_network(self, stored: Values) -> Values:
-        """Network units of stored values (numpy array or tensor, any shape)."""
-        return stored * self.scale + self.offset
+        """Network units of stored values (..., C, H, W), an array or a float tensor."""
+        network: Values = stored * _along_bands(self.scale, stored)
+        network += _along_bands(self.offset, stored)
+        return network
 
     def to_stored(self, network: Values) -> Values:
-        """Stored values of network units (numpy array or tensor, any shape)."""
-        return (network - self.offset) / self.scale
+        """Stored values of network units (..., C, H, W), an array or a float tensor."""
+        above_zero: Values = network - _along_bands(self.offset, network)
+        return self.difference_to_stored(above_zero)
+
+    def difference_to_stored(self, difference: Values) -> Values:
+        """A difference of network values (..., C, H, W) in stored units."""
+        stored: Values = difference / _along_bands(self.scale, difference)
+        return stored
+
+    def misfits(self, bright: Sequence[float]) -> tuple[int, ...]:
+        """Bands, from 0, whose 99.9th percentile of stored values is in another unit.
+
+        A single value is taken for all bands at once: it fits where it fits any of them.
+        """
+        usual_max = self.usual_max
+        if usual_max is None:
+            return ()
+
+        def fit(value: float, band: int) -> bool:
+            low = of_band(self.usual_min, band)
+            usual = of_band(usual_max, band) - low
+            return usual / TIMES_DARKER <= value - low <= usual * TIMES_BRIGHTER
+
+        if len(bright) == 1:
+            fits_any = any(fit(bright[0], band) for band in range(self.num_bands or 1))
+            return () if fits_any else (0,)
+        return tuple(band for band, value in enumerate(bright) if not fit(value, band))
 
     def fits(self, bright: float) -> bool:
-        """Whether a 99.9th percentile of stored values can be in the unit of this radiometry."""
-        usual = self.usual_max
-        return usual is None or usual / TIMES_DARKER <= bright <= usual * TIMES_BRIGHTER
+        """Whether a 99.9th percentile over all bands can be in the unit of this radiometry."""
+        return not self.misfits([bright])
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return asdict(self)
+        return {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in asdict(self).items()
+        }
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> Radiometry:
-        """The inverse of `as_dict`."""
+        """The inverse of `as_dict`; ValueError where the numbers are for different bands.
+
+        Without `usual_min`, as weights files had it at first, brightness is measured from 0.
+        """
         usual_max = values["usual_max"]
-        return Radiometry(
+        radiometry = Radiometry(
             name=str(values["name"]),
-            scale=float(values["scale"]),
-            offset=float(values["offset"]),
-            usual_max=None if usual_max is None else float(usual_max),
+            scale=per_band(values["scale"]),
+            offset=per_band(values["offset"]),
+            usual_max=None if usual_max is None else per_band(usual_max),
+            usual_min=per_band(values.get("usual_min", 0.0)),
         )
+        given = (radiometry.scale, radiometry.offset, radiometry.usual_max, radiometry.usual_min)
+        if len({len(each) for each in given if isinstance(each, tuple)}) > 1:
+            raise ValueError("radiometry of different numbers of bands")
+        return radiometry
+
+
+def per_band(value: float | Sequence[float]) -> PerBand:
+    """A number, or a tuple of numbers."""
+    return float(value) if isinstance(value, (int, float)) else tuple(float(each) for each in value)
+
+
+def of_band(value: PerBand, band: int) -> float:
+    """The number of a band, from 0."""
+    return value[band] if isinstance(value, tuple) else value
+
+
+def _along_bands(value: PerBand, like: Values) -> Any:
+    """What multiplies (..., C, H, W) band by band, in the type of `like`."""
+    if isinstance(value, float):
+        return value
+    if isinstance(like, np.ndarray):
+        # Integers become float64, as they do when multiplied by a plain number.
+        kind = like.dtype if like.dtype.kind == "f" else np.dtype(np.float64)
+        return np.array(value, dtype=kind)[:, None, None]
+    return like.new_tensor(value)[:, None, None]
 
 
 RADIOMETRIES: dict[str, Radiometry] = {
@@ -81,8 +150,17 @@ RADIOMETRIES: dict[str, Radiometry] = {
 """By name, as `Data.normalization` gives it."""
 
 
-def build_radiometry(normalization: str | LinearNormalization) -> Radiometry:
-    """The radiometry that `Data.normalization` asks for."""
+def build_radiometry(normalization: str | NormalizationConfig) -> Radiometry | None:
+    """The radiometry that `Data.normalization` asks for; None where it is to be fitted first."""
     if isinstance(normalization, str):
-        return RADIOMETRIES[normalization]
-    return Radiometry(normalization.name, normalization.scale, normalization.offset)
+        return RADIOMETRIES.get(normalization)
+    if normalization.scale is None:
+        # Not yet: see data/fitting.py.
+        return None
+    return Radiometry(
+        normalization.name,
+        normalization.scale,
+        normalization.offset,
+        normalization.usual_max,
+        normalization.usual_min,
+    )

@@ -55,6 +55,10 @@ class Raster:
     """Share of valid pixels in the look."""
     valid_spots: NDArray[np.int32]
     """(N, 2): row and column of valid pixels spread over the raster; empty where all are valid."""
+    band_lows: tuple[float, ...] = ()
+    """`low` of each band."""
+    band_highs: tuple[float, ...] = ()
+    """`high` of each band."""
 
     @property
     def size(self) -> str:
@@ -107,7 +111,13 @@ def look_at(path: str, wanted: Sequence[int], num_bands: int, nodata: float | No
             high=float(high),
             valid_fraction=float(valid.mean()),
             valid_spots=_spots(valid, dataset.shape),
+            band_lows=_of_each_band(values[:, valid], 0.1),
+            band_highs=_of_each_band(values[:, valid], 99.9),
         )
+
+
+def _of_each_band(values: NDArray[np.float32], percentile: float) -> tuple[float, ...]:
+    return tuple(float(value) for value in np.percentile(values, percentile, axis=1))
 
 
 def _choose_bands(dataset: DatasetReader, wanted: Sequence[int], num_bands: int) -> tuple[int, ...]:

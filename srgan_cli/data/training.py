@@ -20,8 +20,16 @@ from srgan_cli.data.checks import (
     inconsistencies,
     overlaps,
 )
-from srgan_cli.data.crops import Cutter, Place, Scene, TrainCrops, fixed_places
-from srgan_cli.data.degradation import margin_px
+from srgan_cli.data.crops import (
+    Cutter,
+    Place,
+    Scene,
+    TrainCrops,
+    fixed_places,
+    sample_numbers,
+)
+from srgan_cli.data.degradation import Degradation, build_degradation
+from srgan_cli.data.fitting import fit_normalization
 from srgan_cli.data.loader import in_process, load_batches
 from srgan_cli.data.radiometry import Radiometry, build_radiometry
 from srgan_cli.data.rasters import gdal_env
@@ -43,22 +51,22 @@ class TrainingData:
         self,
         config: RunConfig,
         radiometry: Radiometry,
+        degradation: Degradation,
         train: Sequence[Scene],
         val: Sequence[Place],
         rasters: Sequence[tuple[Raster, str]],
         warnings: Sequence[str],
     ) -> None:
+        self.config = config
+        """The run's configuration, with the numbers of a fitted normalization."""
         self.radiometry = radiometry
+        self.degradation = degradation
         self.warnings = tuple(warnings)
-        self._config = config
         self._train = tuple(train)
         self._val = tuple(val)
         self._rasters = tuple(rasters)
         first = rasters[0][0]
-        names = config.data.band_names or first.descriptions
-        self.band_names = tuple(
-            name or f"band {band}" for name, band in zip(names, first.bands, strict=True)
-        )
+        self.band_names = band_names_of(config, first)
         self.gsd_m = first.gsd_m
         area = sum(scene.valid_area for scene in train)
         crops = area / config.data.hr_crop_px**2
@@ -74,23 +82,26 @@ class TrainingData:
         Raises:
             SrganError: a file cannot be read.
         """
-        data = self._config.data
+        data = self.config.data
         crops = TrainCrops(
             self._train,
-            _cutter(self._config, self.radiometry, data.hr_crop_px),
-            self._config.training.seed,
+            Cutter(data.hr_crop_px, self.radiometry, self.degradation, data.nodata),
+            self.config.training.seed,
             data.min_valid_fraction,
             data.augment,
+            data.min_texture,
+            data.band_dropout,
         )
-        size = data.train_batch_size
-        starts = ((step * world + rank) * size for step in range(first_step, last_step))
-        numbers = (list(range(start, start + size)) for start in starts)
+        steps, size = range(first_step, last_step), data.train_batch_size
+        numbers = (sample_numbers(step, rank, world, size) for step in steps)
         return load_batches(crops, numbers, data.num_workers, data.prefetch_factor)
 
     def validation(self) -> Batch:
         """The fixed validation crops, on the CPU: the same ones at every call and in every run of the seed."""
-        data = self._config.data
-        cutter = _cutter(self._config, self.radiometry, data.val_crop_px or data.hr_crop_px)
+        data = self.config.data
+        cutter = Cutter(
+            data.val_crop_px or data.hr_crop_px, self.radiometry, self.degradation, data.nodata
+        )
         with in_process():
             batch = stack([cutter.cut(place, noise_seed=i) for i, place in enumerate(self._val)])
             cutter.close()
@@ -124,43 +135,78 @@ def open_training_data(config: RunConfig) -> TrainingData:
     with gdal_env():
         train = [_look_at_pair(pair, config, radiometry) for pair in sources.train]
         val = [_look_at_pair(pair, config, radiometry) for pair in sources.val]
+    return arrange(config, train, val, sources.warnings)
+
+
+def arrange(
+    config: RunConfig, train: Sequence[Looked], val: Sequence[Looked], warnings: Sequence[str]
+) -> TrainingData:
+    """The data of a run from files that are each in order: split, fitted, checked together.
+
+    Args:
+        config: The run.
+        train: Files to train on.
+        val: Files for validation; empty: held back from `train`.
+        warnings: What is known already.
+
+    Raises:
+        RefusedError: The files do not fit each other, or leave nothing to train or validate on.
+    """
+    data, radiometry = config.data, build_radiometry(config.data.normalization)
     check_band_order([hr for hr, _ in (*train, *val)])
-    warnings = list(sources.warnings)
+    degradation = choose_degradation(config, train[0])
+    warnings = list(warnings)
     if val:
-        train_scenes = [_scene(looked, config) for looked in train]
-        val_scenes = [_scene(looked, config) for looked in val]
+        train_scenes = [scene_of(looked, config) for looked in train]
+        val_scenes = [scene_of(looked, config) for looked in val]
     elif len(train) > 1:
         train, val = _hold_back(train, config)
-        train_scenes = [_scene(looked, config) for looked in train]
-        val_scenes = [_scene(looked, config) for looked in val]
+        train_scenes = [scene_of(looked, config) for looked in train]
+        val_scenes = [scene_of(looked, config) for looked in val]
     else:
-        upper, lower = _cut_in_two(_scene(train[0], config), config)
+        upper, lower = _cut_in_two(scene_of(train[0], config), config, degradation)
         train_scenes, val_scenes = [upper], [lower]
         warnings.append(
             f"only one scene: its last {lower.end_row - lower.first_row} of {lower.height} rows are "
             "for validation; a second scene would tell more"
         )
+    if radiometry is None:
+        config, radiometry = fit_normalization(config, train_scenes)
+        _check_ranges((*train, *val), radiometry)
     warnings += inconsistencies([hr for hr, _ in (*train, *val)])
     warnings += overlaps([hr for hr, _ in train], [hr for hr, _ in val])
-    places = _validation_places(val_scenes, config, radiometry)
+    places = _validation_places(
+        val_scenes,
+        config,
+        Cutter(data.val_crop_px or data.hr_crop_px, radiometry, degradation, data.nodata),
+    )
     roles = _roles(train, "train" if val else "train, val") + _roles(val, "val")
-    return TrainingData(config, radiometry, train_scenes, places, roles, warnings)
+    return TrainingData(config, radiometry, degradation, train_scenes, places, roles, warnings)
 
 
-def _look_at_pair(pair: Pair, config: RunConfig, radiometry: Radiometry) -> Looked:
+def _check_ranges(looked: Sequence[Looked], radiometry: Radiometry) -> None:
+    for hr, lr in looked:
+        check_range(hr, radiometry)
+        if lr is not None:
+            check_range(lr, radiometry)
+
+
+def _look_at_pair(pair: Pair, config: RunConfig, radiometry: Radiometry | None) -> Looked:
     data, scale = config.data, config.generator.scaling_factor
     with _naming(pair.hr_key):
         hr = _look_at(pair.hr, config)
         check_crop(hr, data.hr_crop_px, scale, "Data.hr_crop_px")
         if data.val_crop_px:
             check_crop(hr, data.val_crop_px, scale, "Data.val_crop_px")
-        check_range(hr, radiometry)
+        if radiometry is not None:
+            check_range(hr, radiometry)
     if pair.lr is None:
         return hr, None
     with _naming(pair.lr_key):
         lr = _look_at(pair.lr, config)
         check_pair(hr, lr, scale)
-        check_range(lr, radiometry)
+        if radiometry is not None:
+            check_range(lr, radiometry)
     return hr, lr
 
 
@@ -187,7 +233,8 @@ def _hold_back(looked: Sequence[Looked], config: RunConfig) -> tuple[list[Looked
     return train, [pair for index, pair in enumerate(looked) if index in held]
 
 
-def _scene(looked: Looked, config: RunConfig) -> Scene:
+def scene_of(looked: Looked, config: RunConfig) -> Scene:
+    """The part of a raster (pair) that crops may be taken from: all of it."""
     hr, lr = looked
     scale = config.generator.scaling_factor
     fraction, spots = hr.valid_fraction, hr.valid_spots
@@ -208,12 +255,11 @@ def _scene(looked: Looked, config: RunConfig) -> Scene:
     )
 
 
-def _cut_in_two(scene: Scene, config: RunConfig) -> tuple[Scene, Scene]:
+def _cut_in_two(scene: Scene, config: RunConfig, degradation: Degradation) -> tuple[Scene, Scene]:
     """Training rows above, validation rows below, and between them more than LR sees from both sides."""
     data, scale = config.data, config.generator.scaling_factor
     val_crop = data.val_crop_px or data.hr_crop_px
-    reach = margin_px(scale, data.degradation.kind, data.degradation.mtf_nyquist)
-    gap = scale if scene.lr else max(2 * reach, scale)
+    gap = scale if scene.lr else max(2 * degradation.margin_px, scale)
     first_val = _first_validation_row(scene, data.val_fraction, val_crop) // scale * scale
     end_train = first_val - gap
     if end_train < data.hr_crop_px:
@@ -255,11 +301,8 @@ def _rows_of(scene: Scene, first_row: int, end_row: int) -> Scene:
     )
 
 
-def _validation_places(
-    scenes: Sequence[Scene], config: RunConfig, radiometry: Radiometry
-) -> list[Place]:
+def _validation_places(scenes: Sequence[Scene], config: RunConfig, cutter: Cutter) -> list[Place]:
     data = config.data
-    cutter = _cutter(config, radiometry, data.val_crop_px or data.hr_crop_px)
     with gdal_env():
         places = fixed_places(
             scenes, cutter, data.val_crops, config.training.seed, data.min_valid_fraction
@@ -274,17 +317,19 @@ def _validation_places(
     return places
 
 
-def _cutter(config: RunConfig, radiometry: Radiometry, crop_px: int) -> Cutter:
-    data = config.data
-    return Cutter(
-        crop_px,
-        config.generator.scaling_factor,
-        radiometry,
-        data.nodata,
-        data.degradation.kind,
-        data.degradation.mtf_nyquist,
-        data.degradation.noise_std,
-    )
+def choose_degradation(config: RunConfig, looked: Looked) -> Degradation:
+    """How LR is made; where LR is given, only the scale of it matters."""
+    hr, lr = looked
+    scale = config.generator.scaling_factor
+    if lr is not None:
+        return Degradation(scale)
+    return build_degradation(config.data.degradation, scale, band_names_of(config, hr))
+
+
+def band_names_of(config: RunConfig, hr: Raster) -> tuple[str, ...]:
+    """Names of the bands in network order; `band N` where a band has no name of its own."""
+    names = config.data.band_names or hr.descriptions
+    return tuple(name or f"band {band}" for name, band in zip(names, hr.bands, strict=True))
 
 
 def _roles(looked: Sequence[Looked], role: str) -> list[tuple[Raster, str]]:

@@ -146,7 +146,16 @@ def _bands(facts: dict[str, Any]) -> str:
 
 
 def _radiometry(values: dict[str, Any]) -> str:
-    return f"{values['name']}: network = stored * {values['scale']:g} + {values['offset']:g}"
+    return (
+        f"{values['name']}: network = stored * {_numbers(values['scale'])} "
+        f"+ {_numbers(values['offset'])}"
+    )
+
+
+def _numbers(value: float | list[float]) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(f'{each:g}' for each in value)}]"
+    return f"{value:g}"
 
 
 def _field(facts: dict[str, Any]) -> str:

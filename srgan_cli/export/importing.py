@@ -189,7 +189,13 @@ def _radiometry(
     if options.normalization is not None:
         return _named_radiometry(options.normalization), ()
     if config is not None and "Data.normalization" in keys:
-        return build_radiometry(config.data.normalization), ()
+        said = build_radiometry(config.data.normalization)
+        if said is None:
+            raise RefusedError(
+                f"{options.config}: Data.normalization is to be fitted, and its numbers are not there",
+                "give the config.yaml of the run folder, or --normalization",
+            )
+        return said, ()
     name = _ASSUMED_RADIOMETRY.get(spec.model_type, _PEERS_RADIOMETRY)
     return RADIOMETRIES[name], [f"radiometry {name} (--normalization sets another)"]
 

@@ -135,19 +135,30 @@ def check_values(source: Source, sample: NDArray[np.float32], radiometry: Radiom
             f"{source.path}: values from {low:.0f} to {high:.0f}; the networks work in float32, "
             f"which counts exactly up to {FLOAT32_EXACT}"
         )
-    bright = float(np.quantile(sample, 0.999))
-    if not radiometry.fits(bright):
-        return (
-            f"{source.path}: {source.dtype} values from {low:g} to {high:g} (99.9 % below "
-            f"{bright:g}) do not fit the weights, which were trained on {radiometry.name} data "
-            f"with bright pixels around {radiometry.usual_max:g}"
-        )
-    return ""
+    usual, band, which = radiometry.usual_max, 0, ""
+    if isinstance(usual, tuple):
+        highs = [float(value) for value in np.quantile(sample, 0.999, axis=1)]
+        misfits = radiometry.misfits(highs)
+        if misfits:
+            band, usual = misfits[0], usual[misfits[0]]
+            low, high = float(sample[band].min()), float(sample[band].max())
+            which = f" in band {source.bands[band]}"
+    else:
+        highs = [float(np.quantile(sample, 0.999))]
+        misfits = radiometry.misfits(highs)
+    if not misfits:
+        return ""
+    return (
+        f"{source.path}: {source.dtype} values from {low:g} to {high:g}{which} (99.9 % below "
+        f"{highs[band]:g}) do not fit the weights, which were trained on {radiometry.name} data "
+        f"with bright pixels around {usual:g}"
+    )
 
 
 def narrow_dtype(source: Source, radiometry: Radiometry) -> str:
     """A warning where the dtype cannot reach what the weights know as bright, or an empty string."""
     usual = radiometry.usual_max
+    usual = max(usual) if isinstance(usual, tuple) else usual
     if usual is None or source.is_float or np.iinfo(source.dtype).max >= usual / TIMES_BRIGHTER:
         return ""
     return (

@@ -1,7 +1,7 @@
 """How good a model is: HR scenes are degraded, super-resolved, and compared with themselves.
 
 Windows overlap by everything that network, degradation and metrics see, so the figures are those
-of the whole scene at once, in memory that does not grow with it. They are in network units.
+of the whole scene at once, in memory that does not grow with it. They are in stored units.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class Evaluation:
 class _Sums:
     """Streaming sums of one method."""
 
-    def __init__(self, peak: float, offset: float) -> None:
-        self._peak, self._offset = peak, offset
+    def __init__(self, peak: float) -> None:
+        self._peak = peak
         self._squares = self._values = self._ssim = self._windows = self._sam = self._pixels = 0.0
 
     def add(self, image: Tensor, hr: Tensor, valid: Tensor, core: tuple[slice, slice]) -> None:
@@ -84,9 +84,8 @@ class _Sums:
             return
         self._squares += float(((image - hr).double().square() * valid).sum())
         self._values += count * image.shape[1]
-        # Angles need a physical zero: stored zero, that is.
-        angle = metrics.sam(image - self._offset, hr - self._offset, valid)
-        self._sam += count * float(angle)
+        # Angles need a physical zero: stored units have it.
+        self._sam += count * float(metrics.sam(image, hr, valid))
         self._pixels += count
 
     def quality(self) -> Quality:
@@ -142,8 +141,7 @@ def evaluate_file(
         network = model.network(options)
         grid = _grid(model, network, options, kind, height, width)
         peak = _peak(source, model, sample)
-        radiometry = info.radiometry
-        sums = [_Sums(peak * abs(radiometry.scale), radiometry.offset) for _ in range(2)]
+        sums = [_Sums(peak) for _ in range(2)]
         for tile in _tiles(grid):
             _add_tile(sums, tile, source, network, model, kind, grid)
             if advance is not None:
@@ -165,8 +163,9 @@ def _prepare(source: Source, model: Model, options: InferOptions) -> NDArray[np.
 
 def _peak(source: Source, model: Model, sample: NDArray[np.float32]) -> float:
     """In stored units: the radiometry's bright value, else the dtype's or the data's range."""
-    if model.info.radiometry.usual_max is not None:
-        return model.info.radiometry.usual_max
+    usual_max = model.info.radiometry.usual_max
+    if usual_max is not None:
+        return max(usual_max) if isinstance(usual_max, tuple) else usual_max
     if not source.is_float:
         return float(np.iinfo(source.dtype).max)
     return float(sample.max() - sample.min()) if sample.size else 1.0
@@ -222,8 +221,8 @@ def _add_tile(
     values, valid = source.read_filled(window, fill_radius(grid.halo_px * scale))
     if not valid[core.within(window)].any():
         return
-    hr = torch.from_numpy(np.asarray(model.info.radiometry.to_network(values)))[None]
-    lr = degrade(hr, scale, kind)
+    radiometry, hr = model.info.radiometry, torch.from_numpy(values)[None]
+    lr = degrade(radiometry.to_network(hr), scale, kind)
     around = core.grown(_SSIM_PX // 2, grid.height * scale, grid.width * scale)
     rows, cols = around.within(window)
     part = hr[..., rows, cols]
@@ -231,7 +230,7 @@ def _add_tile(
     inner = core.within(around)
     sr = network(lr)
     for total, image in zip(sums, (sr, upsample(lr, scale, "bicubic")), strict=True):
-        total.add(image[..., rows, cols], part, weight, inner)
+        total.add(radiometry.to_stored(image)[..., rows, cols], part, weight, inner)
 
 
 def mean(evaluations: Sequence[Evaluation]) -> dict[str, float]:

@@ -49,12 +49,12 @@ def measured_halo(
     receptive field is good enough the largest affordable one is returned with its error.
 
     Args:
-        predict: LR (1, C, h, w) -> SR, network units.
+        predict: LR (1, C, h, w) in network units -> SR in units of its own.
         read: The network input of a box and its valid pixels.
         shape: Rows and columns of the scene.
         scale: SR pixels per LR pixel along a side.
         exact_px: The receptive field.
-        tolerance: In network units.
+        tolerance: In the units of `predict`.
         multiple_px: Windows must start at multiples of it; it divides all halos.
     """
     candidates = [px for px in CANDIDATES_PX if px < exact_px]

@@ -189,9 +189,12 @@ def _halo(
         values, valid = source.read_filled(box, fill_radius(field_px))
         return torch.from_numpy(np.asarray(radiometry.to_network(values))[None]), valid
 
+    def predict(lr: Tensor) -> Tensor:
+        # The offset cancels out in the errors, which are then in stored units, band by band.
+        return radiometry.difference_to_stored(network(lr))
+
     shape = (source.height, source.width)
-    allowed = tolerance * abs(radiometry.scale)
-    px, residual = measured_halo(network, read, shape, info.scale, field_px, allowed, multiple)
+    px, residual = measured_halo(predict, read, shape, info.scale, field_px, tolerance, multiple)
     if px == field_px:
         return Halo(px, "exact")
-    return Halo(px, "measured", residual / abs(radiometry.scale))
+    return Halo(px, "measured", residual)

@@ -23,23 +23,27 @@ class LPIPSLoss(nn.Module):
     Args:
         weights: torchvision's AlexNet state dict; None lets torchvision find or download it.
         bands: The three bands seen as R, G, B.
-        offset: Network value of a stored 0, mapped to -1 ...
+        offset: Network value of a stored 0, mapped to -1, of all bands or of each of `bands` ...
         span: ... and the distance from it to 1.
 
     Raises:
         RefusedError: The package or the weights are not there.
     """
 
+    offset: Tensor
+    span: Tensor
+
     def __init__(
         self,
         weights: Path | None,
         bands: Sequence[int],
-        offset: float = 0.0,
-        span: float = 1.0,
+        offset: float | Sequence[float] = 0.0,
+        span: float | Sequence[float] = 1.0,
     ) -> None:
         super().__init__()
         self.bands = list(bands)
-        self.offset, self.span = offset, span
+        self.register_buffer("offset", torch.tensor(offset).reshape(-1, 1, 1))
+        self.register_buffer("span", torch.tensor(span).reshape(-1, 1, 1))
         self.distance = frozen(_alexnet_lpips(weights))
 
     def forward(self, sr: Tensor, hr: Tensor, valid: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ class VGGLoss(nn.Module):
         j: ... after its j-th convolution and ReLU; 5, 4 in SRGAN.
         weights: torchvision's VGG19 state dict; None lets torchvision find or download it.
         bands: The three bands seen as R, G, B.
-        offset: Network value of a stored 0, mapped to black ...
+        offset: Network value of a stored 0, mapped to black, of all bands or of each of `bands` ...
         span: ... and the distance from it to white.
     """
 
@@ -39,8 +39,8 @@ class VGGLoss(nn.Module):
         j: int,
         weights: Path | None,
         bands: Sequence[int],
-        offset: float = 0.0,
-        span: float = 1.0,
+        offset: float | Sequence[float] = 0.0,
+        span: float | Sequence[float] = 1.0,
     ) -> None:
         super().__init__()
         self.bands = list(bands)
@@ -48,8 +48,9 @@ class VGGLoss(nn.Module):
         mean = torch.tensor(_IMAGENET_MEAN).view(1, 3, 1, 1)
         std = torch.tensor(_IMAGENET_STD).view(1, 3, 1, 1)
         # One affine map from network units to what ImageNet networks expect.
-        self.register_buffer("scale", 1 / (span * std))
-        self.register_buffer("shift", -offset / (span * std) - mean / std)
+        black, white = (torch.tensor(each).reshape(1, -1, 1, 1) for each in (offset, span))
+        self.register_buffer("scale", 1 / (white * std))
+        self.register_buffer("shift", -black / (white * std) - mean / std)
 
     def forward(self, sr: Tensor, hr: Tensor, valid: Tensor) -> Tensor:
         """Feature distance of sr and hr (B, C, H, W); invalid pixels are alike in both."""

@@ -61,6 +61,7 @@ def dry_run(config: RunConfig) -> DryRun:
     device = prepare_device(config)
     config = absolute_paths(config)
     data = open_training_data(config)
+    config = data.config
     networks = build_networks(config, device, data.radiometry.offset)
     steps = total_steps(config, data.steps_per_epoch)
     schedule = build_schedule(config)

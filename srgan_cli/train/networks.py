@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from srgan_cli.config import RunConfig
+from srgan_cli.data.radiometry import PerBand, of_band
 from srgan_cli.errors import RefusedError
 from srgan_cli.losses.adversarial import Adversarial
 from srgan_cli.losses.imagenet import rgb_bands
@@ -53,7 +54,7 @@ def _silent(_: str) -> None:
 def build_networks(
     config: RunConfig,
     device: torch.device,
-    offset: float,
+    offset: PerBand,
     warn: Callable[[str], None] = _silent,
 ) -> Networks:
     """Freshly initialised networks on `device`; the initial weights depend on the seed alone.
@@ -61,7 +62,7 @@ def build_networks(
     Args:
         config: The run.
         device: Where they live; also `meta`.
-        offset: Network value of a stored 0.
+        offset: Network value of a stored 0, of all bands or of each.
         warn: Takes warnings.
     """
     torch.manual_seed(config.training.seed)
@@ -91,7 +92,7 @@ def build_networks(
         adversarial=build_adversarial(config),
         perceptual=build_perceptual(config, device, offset),
         clip=optim.gradient_clip_val,
-        offset=offset,
+        offset=torch.tensor(offset, device=device).reshape(-1, 1, 1),
         arithmetic=lambda: arithmetic(precision, device),
     )
     section = config.training.ema
@@ -120,7 +121,7 @@ def build_adversarial(config: RunConfig) -> Adversarial:
 
 
 def build_perceptual(
-    config: RunConfig, device: torch.device, offset: float
+    config: RunConfig, device: torch.device, offset: PerBand
 ) -> VGGLoss | LPIPSLoss | None:
     """The perceptual loss, where its weight is not 0.
 
@@ -131,11 +132,12 @@ def build_perceptual(
     if losses.perceptual_weight == 0:
         return None
     bands = rgb_bands(losses.fixed_idx, config.model.in_bands)
-    span = losses.max_val - offset
+    black = [of_band(offset, band) for band in bands]
+    span = [losses.max_val - each for each in black]
     if losses.perceptual_metric == "lpips":
-        return LPIPSLoss(_path(losses.lpips_weights), bands, offset, span).to(device)
+        return LPIPSLoss(_path(losses.lpips_weights), bands, black, span).to(device)
     vgg = config.truncated_vgg
-    return VGGLoss(vgg.i, vgg.j, _path(vgg.weights), bands, offset, span).to(device)
+    return VGGLoss(vgg.i, vgg.j, _path(vgg.weights), bands, black, span).to(device)
 
 
 def _path(text: str | None) -> Path | None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import rasterio
-from rasterio.errors import NotGeoreferencedWarning
 from torch import Tensor
 
 from srgan_cli.data.batch import Batch
-from srgan_cli.files import whole_file
+from srgan_cli.data.sheet import write_png
 from srgan_cli.models import upsample
 
 _GAP_PX = 4
@@ -61,19 +58,3 @@ def _row(images: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.uint8]:
         pixels = np.nan_to_num(image).clip(0, 1) * 255
         row[:, :-_GAP_PX, left : left + hr.shape[2]] = np.rint(pixels).astype(np.uint8)
     return row
-
-
-def write_png(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
-    """Write (3, H, W) pixels as PNG, whole or not at all."""
-    profile = {
-        "driver": "PNG",
-        "count": pixels.shape[0],
-        "height": pixels.shape[1],
-        "width": pixels.shape[2],
-        "dtype": "uint8",
-    }
-    with whole_file(path) as temporary, warnings.catch_warnings():
-        # A picture has no place on Earth, and needs none.
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(temporary, "w", **profile) as dataset:
-            dataset.write(pixels)

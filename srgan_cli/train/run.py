@@ -12,6 +12,8 @@ from typing import Any
 import torch
 
 from srgan_cli.config import RunConfig, dump_config, load_config
+from srgan_cli.config.data import FIT_KEYS, NormalizationConfig, fit_section
+from srgan_cli.data.radiometry import build_radiometry
 from srgan_cli.data.training import TrainingData, open_training_data
 from srgan_cli.errors import ConfigError, RefusedError, SrganError
 from srgan_cli.files import write_text
@@ -24,7 +26,7 @@ from srgan_cli.train.networks import Networks, build_networks
 from srgan_cli.train.recorder import Recorder, write_run_json
 from srgan_cli.train.trainer import Reporter, Trainer
 from srgan_cli.train.validation import Validator
-from srgan_cli.weights import WeightsInfo, check_tensors
+from srgan_cli.weights import WeightsInfo, check_tensors, is_weights_file, read_weights
 
 _AT_ONCE = "the steps since the last checkpoint are lost"
 _GO_ON = "go on with --resume auto"
@@ -58,10 +60,12 @@ def run_training(
     resume = resume or config.model.continue_training
     check_folder(folder, resume)
     device = prepare_device(config)
-    config = absolute_paths(config)
+    config = keep_fit(absolute_paths(config), folder, resume)
     data = open_training_data(config)
+    config = data.config
     for warning in data.warnings:
         warn(warning)
+    warn_of_other_radiometry(config, data, warn)
     state = _state_to_resume(folder, resume, warn)
     networks = build_networks(config, device, data.radiometry.offset, warn)
     if state is not None:
@@ -146,6 +150,47 @@ def absolute_paths(config: RunConfig) -> RunConfig:
     )
 
 
+def keep_fit(config: RunConfig, folder: RunFolder, resume: str | None) -> RunConfig:
+    """The same run with the fitted normalization of the run that it goes on with.
+
+    The scenes may have changed since; what the networks have learnt in has not.
+    """
+    if resume is None or build_radiometry(config.data.normalization) is not None:
+        return config
+    wanted = fit_section(config.data.normalization)
+    found = [folder.config]
+    if resume != "auto":
+        found.insert(0, Path(resume).absolute().parent.parent / folder.config.name)
+    for path in found:
+        try:
+            before = load_config(path).config.data.normalization
+        except ConfigError:
+            continue
+        # The numbers are all that may differ.
+        if isinstance(before, NormalizationConfig) and wanted == before.model_copy(
+            update={key: getattr(wanted, key) for key in FIT_KEYS}
+        ):
+            data = config.data.model_copy(update={"normalization": before})
+            return config.model_copy(update={"data": data})
+    return config
+
+
+def warn_of_other_radiometry(
+    config: RunConfig, data: TrainingData, warn: Callable[[str], None]
+) -> None:
+    """Weights to start from speak the language of the radiometry that they were trained in."""
+    path = config.model.load_checkpoint
+    if path is None or not is_weights_file(Path(path)):
+        return
+    theirs, ours = read_weights(Path(path))[1].radiometry, data.radiometry
+    if (theirs.scale, theirs.offset) != (ours.scale, ours.offset):
+        warn(
+            f"Model.load_checkpoint was trained with Data.normalization {theirs.name} (scale "
+            f"{theirs.scale}, offset {theirs.offset}), this run uses {ours.name} (scale "
+            f"{ours.scale}, offset {ours.offset})"
+        )
+
+
 def total_steps(config: RunConfig, steps_per_epoch: int) -> int:
     """Length of the run."""
     return config.training.max_steps or config.training.max_epochs * steps_per_epoch
@@ -177,7 +222,7 @@ def _build_trainer(
         device=device,
         adversarial=gan.adversarial,
         perceptual=gan.perceptual,
-        offset=data.radiometry.offset,
+        offset=gan.offset,
         arithmetic=lambda: arithmetic(precision, device),
     )
     info = WeightsInfo(

@@ -37,8 +37,8 @@ class GanStep:
     adversarial: Adversarial
     perceptual: VGGLoss | LPIPSLoss | None
     clip: float
-    offset: float
-    """Network value of a stored 0: spectral angles are measured from there."""
+    offset: Tensor
+    """(C, 1, 1) or (1, 1, 1): network value of a stored 0; spectral angles are measured from there."""
     arithmetic: Callable[[], AbstractContextManager[object]]
 
     def __call__(self, batch: Batch, plan: Plan, measure: bool = False) -> Values:

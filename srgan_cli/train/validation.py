@@ -35,7 +35,8 @@ class Validator:
     device: torch.device
     adversarial: Adversarial
     perceptual: VGGLoss | LPIPSLoss | None
-    offset: float
+    offset: Tensor
+    """(C, 1, 1) or (1, 1, 1): network value of a stored 0."""
     arithmetic: Callable[[], AbstractContextManager[object]]
 
     @torch.no_grad()

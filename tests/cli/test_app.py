@@ -11,7 +11,9 @@ from srgan_cli.errors import EXIT_BUG, EXIT_FAILED, SrganError
 from srgan_cli.runfolder import RunFolder, read_metrics
 
 HEAVY = {"torch", "torchvision", "rasterio", "pydantic", "wandb", "numpy"}
-COMMANDS = ("train", "infer", "diagnose", "evaluate", "weights", "import", "synth", "config")
+COMMANDS = (
+    "data", "train", "infer", "diagnose", "evaluate", "weights", "import", "synth", "config",
+)  # fmt: skip
 
 
 def python(code, *arguments, **options):

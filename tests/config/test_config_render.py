@@ -13,6 +13,7 @@ from srgan_cli.config.names import all_keys, is_section, options
 from srgan_cli.config.presets import DEFAULT_PRESET, PRESETS, render_preset
 from srgan_cli.config.reference import render_reference
 from srgan_cli.config.render import COMMENT_WIDTH, json_schema
+from srgan_cli.data.fitting import FITTED
 from srgan_cli.data.radiometry import RADIOMETRIES
 
 
@@ -83,7 +84,8 @@ def test_metric_names_are_those_of_the_run_folder():
 
 
 def test_normalization_names_are_the_radiometries():
-    assert set(options(("Data", "normalization"))) == set(RADIOMETRIES)
+    assert set(options(("Data", "normalization"))) == {*RADIOMETRIES, *FITTED}
+    assert {"linear", *FITTED} == set(options(("Data", "normalization", "name")))
 
 
 def test_the_json_schema_names_every_key_with_its_documentation():
@@ -129,9 +131,22 @@ _CONFIGS = st.builds(
             "nodata": st.floats(allow_nan=False, allow_infinity=False),
             "band_names": st.lists(_WORDS, min_size=4, max_size=4),
             "normalization": st.sampled_from(options(("Data", "normalization")))
-            | st.fixed_dictionaries({"scale": _RATES, "offset": st.floats(-9, 9)}),
+            | st.fixed_dictionaries({"scale": _RATES, "offset": st.floats(-9, 9)})
+            | st.fixed_dictionaries(
+                {"name": st.sampled_from(FITTED)},
+                optional={
+                    "percentiles": st.just([1, 99]),
+                    "scale": st.lists(_RATES, min_size=4, max_size=4),
+                },
+            ),
             "degradation": st.fixed_dictionaries(
-                {"kind": st.sampled_from(["bicubic", "gaussian"]), "noise_std": _RATES}
+                {"kind": st.sampled_from(["bicubic", "gaussian"]), "noise_std": _RATES},
+                optional={
+                    "mtf_nyquist": st.just([0.2, 0.35]),
+                    "mtf_bands": st.sampled_from(["sentinel2", [0.2, 0.3, 0.3, 0.2]]),
+                    "noise_signal": _RATES | st.just([0, 1e-4]),
+                    "order": st.just(["noise", "blur"]),
+                },
             ),
             "num_workers": st.integers(0, 3),
         },

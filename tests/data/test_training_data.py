@@ -75,6 +75,18 @@ def test_lr_is_that_of_the_whole_degraded_scene(scene, config, kind):
             assert float(distance.min()) < 1e-5
 
 
+def test_lr_of_bands_of_different_sharpness_is_that_of_the_whole_scene(scene, config):
+    path, mtf = scene("a.tif", rows=99, cols=114), [0.05, 0.2, 0.3, 0.6]
+    degradation = {"kind": "gaussian", "mtf_bands": mtf}
+    settings = {"augment": False, "val_hr": str(path), "train_batch_size": 20}
+    data = open_training_data(config(hr=str(path), degradation=degradation, **settings))
+    whole = degrade(stored(path)[None, :, :96, :112] / 3000, 4, "gaussian", mtf)[0]
+    for crop in (*first_batch(data).lr, *data.validation().lr):
+        windows = whole.unfold(1, 8, 1).unfold(2, 8, 1)
+        distance = (windows - crop[:, None, None]).abs().amax(dim=(0, 3, 4))
+        assert float(distance.min()) < 1e-5
+
+
 def test_augmentation_turns_lr_hr_and_mask_alike(write_raster, config):
     # A ramp tells its orientation: LR must lie on the same ramp as HR.
     rows, cols = np.mgrid[:96, :96]

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -120,3 +121,12 @@ def test_what_spandrel_would_get_wrong_is_said(save, spec, part):
     with torch.no_grad():
         ours = generator(lr)
     assert theirs.shape != ours.shape or not torch.allclose(theirs, ours, rtol=1e-2)
+
+
+def test_a_radiometry_per_band_is_shown(tmp_path):
+    spec = GeneratorSpec("SRResNet", "res", 2, 2, 2, 8, 1)
+    radiometry = replace(RADIOMETRIES["uint8"], scale=(0.5, 0.25), offset=(-1.0, 0.0))
+    info = WeightsInfo(spec, radiometry, ("a", "b"), 16, None, 0, False)
+    save_weights(tmp_path / "w.safetensors", build_generator(spec).state_dict(), info)
+    text = facts_text(file_facts(tmp_path / "w.safetensors"))
+    assert "stored * [0.5, 0.25] + [-1, 0]" in text

@@ -237,3 +237,16 @@ def test_the_report_is_plain_values(make):
     assert found["kind"] == "state dict of a trainer"
     assert found["tensors"] == len(trained().state_dict())
     assert found["left_out"] == ["optimizers"]
+
+
+def test_a_normalization_still_to_be_fitted_is_no_radiometry(make, config):
+    theirs = config("Data: {normalization: percentile}\n")
+    with pytest.raises(RefusedError, match="is to be fitted, and its numbers are not there"):
+        read_checkpoint(make(), ImportOptions(config=theirs))
+
+
+def test_a_radiometry_per_band_arrives(make, config):
+    scales = "[0.1, 0.2, 0.3, 0.4]"
+    theirs = config(f"Data: {{normalization: {{name: linear, scale: {scales}}}}}\n")
+    found = read_checkpoint(make(), ImportOptions(config=theirs))
+    assert found.info.radiometry.scale == (0.1, 0.2, 0.3, 0.4)

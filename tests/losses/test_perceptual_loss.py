@@ -49,6 +49,22 @@ def test_matches_torchvision_with_imagenet_normalisation(vgg_file):
     assert found.item() == pytest.approx(expected.item(), rel=1e-4)
 
 
+def test_each_band_has_its_own_black_and_white(vgg_file):
+    shared = VGGLoss(2, 2, vgg_file, (2, 1, 0))
+    black, span = [0.5, -1.0, 0.0], [2.0, 4.0, 0.5]
+    each = VGGLoss(2, 2, vgg_file, (2, 1, 0), black, span)
+    sr, hr = torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16)
+
+    def stretched(image):
+        # The loss sees the bands in the order 2, 1, 0, and so do its numbers.
+        low, wide = (torch.tensor(values[::-1]).view(1, 3, 1, 1) for values in (black, span))
+        return image * wide + low
+
+    valid = torch.ones(1, 1, 16, 16)
+    found = each(stretched(sr), stretched(hr), valid)
+    assert found.item() == pytest.approx(shared(sr, hr, valid).item(), rel=1e-4)
+
+
 def test_invalid_pixels_do_not_count(vgg_file):
     loss = VGGLoss(1, 1, vgg_file, (0, 0, 0))
     hr, valid = torch.rand(1, 2, 8, 8), torch.ones(1, 1, 8, 8)

@@ -228,3 +228,21 @@ def test_every_pair_of_networks_learns_from_one_batch(name, judge):
     assert float(values["skipped"]) == float(values["skipped_g"]) == 0
     assert not equal(before[0], step.generator)
     assert not equal(before[1], step.discriminator)
+
+
+def test_spectral_angles_are_measured_from_a_stored_zero_of_each_band(batch):
+    config = RunConfig.model_validate(
+        {
+            "Model": {"in_bands": 3},
+            "Generator": {"n_channels": 8, "n_blocks": 1, "scaling_factor": 2},
+            "Training": {"precision": "fp32", "Losses": {"sam_weight": 1.0}},
+        }
+    )
+    offset = (0.1, -0.5, 0.3)
+    plain, moved = (build_networks(config, CPU, each).step for each in (0.0, offset))
+    shift = torch.tensor(offset).reshape(3, 1, 1)
+    sr = batch.hr.flip(1)
+    found = plain._content_parts(sr, batch)["sam"][1]
+    there = moved._content_parts(sr + shift, batch._replace(hr=batch.hr + shift))["sam"][1]
+    assert float(found) > 0.1
+    assert float(there) == pytest.approx(float(found), rel=1e-4)

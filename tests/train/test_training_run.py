@@ -164,6 +164,48 @@ def test_a_stopped_and_resumed_run_equals_the_uninterrupted_one(run, tiny, tmp_p
     assert same_weights(run, folder)
 
 
+def test_a_fitted_normalization_is_fitted_once(tiny, tmp_path, scenes, monkeypatch):
+    data = {"hr": str(scenes), "hr_crop_px": 32, "val_crops": 6, "train_batch_size": 2,
+            "num_workers": 0, "normalization": "percentile"}  # fmt: skip
+    losses = {"Losses": {"sam_weight": 0.1}}
+    training = {"device": "cpu", "precision": "fp32", "max_steps": 8, "val_check_interval": 4,
+                "g_pretrain_steps": 2, "checkpoint_every": 4, **losses}  # fmt: skip
+    config = tiny(Data=data, Training=training)
+    whole, halves, repeat = (RunFolder(tmp_path / name) for name in ("whole", "halves", "repeat"))
+    train(config, whole.path)
+    written = load_config(whole.config).config
+    numbers = written.data.normalization
+    assert len(numbers.scale) == len(numbers.offset) == 2
+    info = load_generator(whole.ema)[1]
+    assert (info.radiometry.name, info.radiometry.scale) == ("percentile", numbers.scale)
+    with pytest.raises(StoppedError):
+        train(config, halves.path, watcher=Watcher(5, lambda: os.kill(os.getpid(), signal.SIGTERM)))
+    # From here on nothing can be fitted.
+    monkeypatch.setattr("srgan_cli.data.fitting.fit_radiometry", None)
+    warnings = []
+    train(config, halves.path, resume="auto", warnings=warnings)
+    assert not [text for text in warnings if "differs" in text]
+    assert same_state(load_checkpoint(whole.last), load_checkpoint(halves.last))
+    train(written, repeat.path)
+    assert same_state(load_checkpoint(whole.last), load_checkpoint(repeat.last))
+    elsewhere = RunFolder(tmp_path / "elsewhere")
+    train(config, elsewhere.path, resume=str(whole.checkpoint(4)))
+    assert load_config(elsewhere.config).config.data.normalization == numbers
+
+
+def test_weights_of_another_radiometry_are_pointed_out(run, tiny, tmp_path):
+    warnings = []
+    start = {"in_bands": 2, "load_checkpoint": str(run.ema)}
+    train(tiny(Model=start), tmp_path / "same", warnings=warnings)
+    assert not [text for text in warnings if "load_checkpoint" in text]
+    data = tiny().data.model_copy(update={"normalization": "normalise_10k"})
+    config = tiny(Model=start).model_copy(update={"data": data})
+    train(config, tmp_path / "other", warnings=warnings)
+    (text,) = (text for text in warnings if "load_checkpoint" in text)
+    assert "was trained with Data.normalization sen2_stretch_10k" in text
+    assert "this run uses normalise_10k (scale 0.0001" in text
+
+
 def test_a_resumed_run_draws_the_noise_that_was_due(tiny, tmp_path):
     config = tiny(
         Generator={
