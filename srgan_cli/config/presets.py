@@ -81,12 +81,11 @@ PRESETS: Final[dict[str, Preset]] = {
         },
     ),
     "sentinel2-10m": Preset(
-        "Sentinel-2 L1C or L2A, the four 10 m bands, x4 to 2.5 m: six residual blocks over a bicubic skip.",
+        "Sentinel-2 L1C or L2A, the four 10 m bands, x4 to 2.5 m: eight RRDB blocks over a bicubic skip. Needs a GPU.",
         {
             "Data": {
                 "hr": ["scenes"],
                 "band_names": ["B04", "B03", "B02", "B08"],
-                "hr_crop_px": 96,
             },
             "Training": {
                 "max_steps": 20000,
@@ -94,7 +93,7 @@ PRESETS: Final[dict[str, Preset]] = {
                 "g_pretrain_steps": 8000,
                 "adv_loss_ramp_steps": 4000,
             },
-            "Generator": {"n_channels": 48, "n_blocks": 6, "global_skip": "bicubic"},
+            "Generator": {"model_type": "rrdbnet", "n_blocks": 8, "global_skip": "bicubic"},
             "Optimizers": {"optim_g_lr": 2e-4, "optim_d_lr": 1e-4, "betas_g": [0.9, 0.99]},
         },
     ),
@@ -117,7 +116,7 @@ PRESETS: Final[dict[str, Preset]] = {
                     "adv_loss_beta": 5e-3,
                 },
             },
-            "Generator": {"model_type": "esrgan", "n_blocks": 23},
+            "Generator": {"model_type": "rrdbnet", "n_blocks": 23, "global_skip": "bicubic"},
             "Schedulers": {"g_warmup_steps": 1000},
         },
     ),

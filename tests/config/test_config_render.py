@@ -60,7 +60,7 @@ def test_comments_stand_above_their_keys_and_are_wrapped():
     text = render_preset("sentinel2-10m")
     lines = text.splitlines()
     assert lines[0].startswith("# sentinel2-10m: ")
-    at = lines.index("  hr_crop_px: 96")
+    at = lines.index("  hr_crop_px: 128")
     assert lines[at - 1] == "  # Side of a training crop in HR pixels; a multiple of the scale."
     assert max(len(line) for line in lines if not line.startswith("# sentinel2")) <= COMMENT_WIDTH
     assert "  betas: [0.0, 0.99]" in lines
