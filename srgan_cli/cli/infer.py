@@ -151,7 +151,7 @@ def describe(result: InferResult) -> str:
     nodata = "internal mask" if result.mask else f"nodata {result.nodata}"
     rows, cols = result.window_px
     lines = [
-        f"output   {result.width} x {result.height} x {len(result.bands)} {result.dtype}, {nodata}",
+        f"output   {result.width} x {result.height} x {result.num_bands} {result.dtype}, {nodata}",
         f"bands    {', '.join(map(str, result.bands))}",
         f"halo     {halo}",
         f"tiles    {result.num_tiles} of {result.tile_px} px, window {cols} x {rows} px, "

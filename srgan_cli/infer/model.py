@@ -165,6 +165,7 @@ class Model:
             width=plan.output.width,
             height=plan.output.height,
             bands=source.bands,
+            num_bands=plan.output.bands,
             dtype=plan.output.dtype,
             nodata=None if plan.output.mask else plan.quantiser.nodata,
             mask=plan.output.mask,

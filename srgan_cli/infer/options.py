@@ -55,6 +55,8 @@ class InferResult:
     height: int
     bands: tuple[int, ...]
     """Bands of the input that the network saw, counted from 1."""
+    num_bands: int
+    """Of the output."""
     dtype: str
     nodata: float | None
     mask: bool

@@ -200,3 +200,17 @@ def test_evaluate_prints_a_table_or_json(
     assert found["mean"]["gain"] == pytest.approx(sum(gains) / 2)
     with pytest.raises(RefusedError, match="less than the scale"):
         call("evaluate", make_raster("dot.tif", height=1, width=1), "-w", weights)
+
+
+def test_a_network_may_make_other_bands_than_it_takes(
+    make_model: Callable[..., Model],
+    save_model: Callable[[Model], Path],
+    make_raster: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    weights = save_model(make_model(bands=4, out_bands=3, model_type="rrdbnet", n_blocks=1))
+    out = tmp_path / "out.tif"
+    found = json.loads(call("infer", make_raster(bands=4), out, "-w", weights, "--json"))
+    assert (found["bands"], found["num_bands"]) == ([1, 2, 3, 4], 3)
+    with rasterio.open(out) as written:
+        assert written.count == 3
