@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,8 +16,16 @@ from torch import Tensor
 from srgan_cli.data.augment import NUM_ELEMENTS, dihedral
 from srgan_cli.data.batch import Batch
 from srgan_cli.data.degradation import add_noise, degrade, margin_px
+from srgan_cli.data.images import ImagePool, Reading
 from srgan_cli.data.radiometry import Radiometry
-from srgan_cli.data.rasters import RasterPool, read_window, valid_mask
+from srgan_cli.data.rasters import UnreadableError, read_window, valid_mask
+from srgan_cli.errors import RefusedError
+
+if TYPE_CHECKING:
+    from srgan_cli.data.cache import ImageCache
+
+ATTEMPTS = 100
+"""Times that a crop is drawn anew where its file cannot be read."""
 
 TRIES = 16
 """Places tried for a crop with enough valid pixels before the best of them is taken."""
@@ -32,7 +41,8 @@ class Scene:
     hr_bands: tuple[int, ...]
     lr_bands: tuple[int, ...]
     height: int
-    """Of the whole raster, cut to a multiple of the scale; LR is made as if from all of it."""
+    """Of the whole raster, cut to a multiple of the scale; LR is made as if from all of it. Of a
+    pair, its common ground."""
     width: int
     first_row: int
     """Crops lie within first_row ... end_row - 1; both are multiples of the scale."""
@@ -40,6 +50,10 @@ class Scene:
     valid_fraction: float
     valid_spots: NDArray[np.int32]
     """(N, 2): known valid pixels of this part; empty where all are valid."""
+    hr_corner: tuple[int, int] = (0, 0)
+    """Row and column of the scene's upper left corner in the HR file."""
+    lr_corner: tuple[int, int] = (0, 0)
+    """The same in the LR file, in its pixels."""
 
     @property
     def valid_area(self) -> float:
@@ -64,7 +78,8 @@ class Cutter:
         crop_px: int,
         scale: int,
         radiometry: Radiometry,
-        nodata: float | None = None,
+        reading: Reading,
+        cache: ImageCache | None = None,
         kind: str = "bicubic",
         mtf_nyquist: float = 0.25,
         noise_std: float = 0.0,
@@ -72,10 +87,10 @@ class Cutter:
         self.crop_px = crop_px
         self.scale = scale
         self._radiometry = radiometry
-        self._nodata = nodata
+        self._reading = reading
         self._kind, self._mtf_nyquist, self._noise_std = kind, mtf_nyquist, noise_std
         self._margin = margin_px(scale, kind, mtf_nyquist)
-        self._pool = RasterPool()
+        self._pool = ImagePool(reading, cache)
 
     def cut(self, place: Place, noise_seed: int) -> Batch:
         """The crop at `place`, without batch dimension.
@@ -89,12 +104,12 @@ class Cutter:
 
     def valid_fraction(self, place: Place) -> float:
         """Share of valid pixels of the crop at `place`."""
-        scene, size = place.scene, self.crop_px
-        window = Window(place.col, place.row, size, size)
-        valid = valid_mask(self._pool.get(scene.hr), window, scene.hr_bands, self._nodata)
+        scene, nodata = place.scene, self._reading.nodata
+        window = self._hr_window(place)
+        valid = valid_mask(self._pool.get(scene.hr), window, scene.hr_bands, nodata)
         if scene.lr is not None:
             window = self._lr_window(place)
-            lr_valid = valid_mask(self._pool.get(scene.lr), window, scene.lr_bands, self._nodata)
+            lr_valid = valid_mask(self._pool.get(scene.lr), window, scene.lr_bands, nodata)
             valid = valid & self._grown(lr_valid)
         return float(valid.mean())
 
@@ -121,21 +136,26 @@ class Cutter:
         )
 
     def _cut_pair(self, place: Place, lr_path: str) -> Batch:
-        scene, size = place.scene, self.crop_px
-        window = Window(place.col, place.row, size, size)
-        hr, hr_valid = self._read(scene.hr, window, scene.hr_bands)
+        scene = place.scene
+        hr, hr_valid = self._read(scene.hr, self._hr_window(place), scene.hr_bands)
         lr, lr_valid = self._read(lr_path, self._lr_window(place), scene.lr_bands)
         return Batch(lr, hr, _as_mask(hr_valid & self._grown(lr_valid)))
 
     def _read(
         self, path: str, window: Window, bands: Sequence[int]
     ) -> tuple[Tensor, NDArray[np.bool_]]:
-        stored, valid = read_window(self._pool.get(path), window, bands, self._nodata)
+        reading, dataset = self._reading, self._pool.get(path)
+        stored, valid = read_window(dataset, window, bands, reading.nodata, reading.scale_offset)
         return self._radiometry.to_network(torch.from_numpy(stored)), valid
 
+    def _hr_window(self, place: Place) -> Window:
+        row, col = place.scene.hr_corner
+        return Window(col + place.col, row + place.row, self.crop_px, self.crop_px)
+
     def _lr_window(self, place: Place) -> Window:
-        side = self.crop_px // self.scale
-        return Window(place.col // self.scale, place.row // self.scale, side, side)
+        side, scale = self.crop_px // self.scale, self.scale
+        row, col = place.scene.lr_corner
+        return Window(col + place.col // scale, row + place.row // scale, side, side)
 
     def _grown(self, lr_valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """The LR mask on the HR grid."""
@@ -152,6 +172,7 @@ class TrainCrops:
         seed: int,
         min_valid_fraction: float,
         augment: bool,
+        skip_unreadable: bool = False,
     ) -> None:
         self._scenes = tuple(scenes)
         self._areas = np.cumsum([scene.valid_area for scene in scenes])
@@ -159,10 +180,40 @@ class TrainCrops:
         self._seed = seed
         self._min_valid_fraction = min_valid_fraction
         self._augment = augment
+        self._skip_unreadable = skip_unreadable
 
     def __getitem__(self, number: int) -> Batch:
-        """Crop `number`, without batch dimension."""
-        rng = Generator(PCG64(SeedSequence([self._seed, number])))
+        """Crop `number`, without batch dimension.
+
+        Raises:
+            RefusedError: a file cannot be read.
+        """
+        return self.get(number)[0]
+
+    def get(self, number: int) -> tuple[Batch, tuple[UnreadableError, ...]]:
+        """Crop `number`, and what could not be read before it was found.
+
+        With `skip_unreadable` a crop that cannot be read is drawn anew, with random numbers of its
+        own: which crop comes out depends on the state of the files alone.
+
+        Raises:
+            RefusedError: a file cannot be read.
+        """
+        failures: list[UnreadableError] = []
+        for attempt in range(ATTEMPTS):
+            key = [self._seed, number, attempt] if attempt else [self._seed, number]
+            try:
+                return self._crop(Generator(PCG64(SeedSequence(key)))), tuple(failures)
+            except UnreadableError as err:
+                if not self._skip_unreadable:
+                    raise
+                failures.append(err)
+        raise RefusedError(
+            f"{len(failures)} crops in a row could not be read, the last one because: {failures[-1].message}",
+            "check the disk, or take damaged files out of the list",
+        )
+
+    def _crop(self, rng: Generator) -> Batch:
         crop = self._cutter.cut(self._place(rng), int(rng.integers(2**63)))
         if not self._augment:
             return crop

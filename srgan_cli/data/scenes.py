@@ -12,7 +12,8 @@ from rasterio.io import DatasetReader
 from rasterio.transform import Affine
 from rasterio.windows import Window
 
-from srgan_cli.data.rasters import image_bands, open_raster, read_pixels
+from srgan_cli.data.images import Reading, open_image
+from srgan_cli.data.rasters import has_scale_offset, image_bands, name_of, read_pixels
 from srgan_cli.errors import RefusedError
 
 LOOK_PX = 384
@@ -46,7 +47,7 @@ class Raster:
     gsd_m: float | None
     """Pixel size in metres; None without a projected CRS."""
     scaled: bool
-    """Whether bands carry scale or offset tags."""
+    """Whether bands carry scale or offset tags that are not applied."""
     low: float
     """0.1th percentile of the valid stored values seen."""
     high: float
@@ -67,23 +68,17 @@ class Raster:
         return bool(self.crs) and self.transform != Affine.identity()
 
 
-def look_at(path: str, wanted: Sequence[int], num_bands: int, nodata: float | None) -> Raster:
+def look_at(path: str, reading: Reading) -> Raster:
     """Open a raster and check that it can be trained on; call it inside a `gdal_env`.
 
-    Args:
-        path: the file.
-        wanted: `Data.bands`, or empty for the first `num_bands` that are not alpha.
-        num_bands: `Model.in_bands`.
-        nodata: `Data.nodata`.
-
     Raises:
-        RefusedError: it cannot be opened or read, lacks bands, has an unusable type, or holds no
-            valid pixel.
+        UnreadableError: it cannot be opened or read.
+        RefusedError: it lacks bands, has an unusable type, or holds no valid pixel.
     """
-    with open_raster(path) as dataset:
-        bands = _choose_bands(dataset, wanted, num_bands)
+    with open_image(path, reading) as dataset:
+        bands = _choose_bands(dataset, reading.bands, reading.num_bands)
         _check_type(dataset, bands)
-        values, valid = _look(dataset, bands, nodata)
+        values, valid = _look(dataset, bands, reading)
         if not valid.any():
             raise RefusedError(
                 f"{path} holds no valid pixel in bands {_listed(bands)}: all are nodata, masked or NaN",
@@ -100,9 +95,7 @@ def look_at(path: str, wanted: Sequence[int], num_bands: int, nodata: float | No
             bands=bands,
             descriptions=tuple(dataset.descriptions[band - 1] or "" for band in bands),
             gsd_m=_pixel_size_m(dataset),
-            scaled=any(
-                dataset.scales[band - 1] != 1 or dataset.offsets[band - 1] != 0 for band in bands
-            ),
+            scaled=has_scale_offset(dataset, bands) and not reading.scale_offset,
             low=float(low),
             high=float(high),
             valid_fraction=float(valid.mean()),
@@ -116,7 +109,7 @@ def _choose_bands(dataset: DatasetReader, wanted: Sequence[int], num_bands: int)
         if max(wanted) <= dataset.count:
             return tuple(wanted)
         raise RefusedError(
-            f"{dataset.name} has {_counted(dataset.count)}, but Data.bands asks for band {max(wanted)}",
+            f"{name_of(dataset)} has {_counted(dataset.count)}, but Data.bands asks for band {max(wanted)}",
             "correct Data.bands and Model.in_bands, or take the file out of the list",
         )
     if len(usable) >= num_bands:
@@ -125,12 +118,12 @@ def _choose_bands(dataset: DatasetReader, wanted: Sequence[int], num_bands: int)
     if alpha and dataset.count >= num_bands:
         everything = ", ".join(str(band) for band in range(1, num_bands + 1))
         raise RefusedError(
-            f"{dataset.name} has {_counted(len(usable))} and an alpha band (band {alpha[0]}), "
+            f"{name_of(dataset)} has {_counted(len(usable))} and an alpha band (band {alpha[0]}), "
             f"but Model.in_bands is {num_bands}",
             f"if band {alpha[0]} is imagery (near infrared, say), set Data.bands: [{everything}]",
         )
     raise RefusedError(
-        f"{dataset.name} has {_counted(len(usable))}, but Model.in_bands is {num_bands}",
+        f"{name_of(dataset)} has {_counted(len(usable))}, but Model.in_bands is {num_bands}",
         f"set Model.in_bands: {len(usable)}, or choose bands with Data.bands",
     )
 
@@ -140,32 +133,44 @@ def _check_type(dataset: DatasetReader, bands: Sequence[int]) -> None:
         dtype = dataset.dtypes[band - 1]
         if "complex" in dtype:
             raise RefusedError(
-                f"{dataset.name} holds complex numbers ({dtype}) in band {band}",
+                f"{name_of(dataset)} holds complex numbers ({dtype}) in band {band}",
                 "write its amplitude to a new file",
             )
         if dataset.colorinterp[band - 1] == ColorInterp.palette:
             raise RefusedError(
-                f"{dataset.name} holds entries of a colour table in band {band}, not radiometry",
+                f"{name_of(dataset)} holds entries of a colour table in band {band}, not radiometry",
                 "expand it: gdal_translate -expand rgb IN OUT",
             )
 
 
 def _look(
-    dataset: DatasetReader, bands: Sequence[int], nodata: float | None
+    dataset: DatasetReader, bands: Sequence[int], reading: Reading
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     height, width = dataset.shape
-    if dataset.overviews(bands[0]):
-        # What follows reads overviews only; a file cut short lacks the end of its pixels.
-        read_pixels(dataset, Window(0, 0, 1, 1), bands, nodata)
-        read_pixels(dataset, Window(width - 1, height - 1, 1, 1), bands, nodata)
-    elif height * width > WHOLE_READ_PIXELS:
-        return _look_at_patches(dataset, bands, nodata)
+    by_overviews = bool(dataset.overviews(bands[0]))
+    by_patches = not by_overviews and height * width > WHOLE_READ_PIXELS
+    if by_overviews or by_patches:
+        # What follows does not read all pixels; of a file cut short the last ones are missing.
+        _read(dataset, Window(0, 0, 1, 1), bands, reading)
+        _read(dataset, Window(width - 1, height - 1, 1, 1), bands, reading)
+    if by_patches:
+        return _look_at_patches(dataset, bands, reading)
     shape = (min(height, LOOK_PX), min(width, LOOK_PX))
-    return read_pixels(dataset, Window(0, 0, width, height), bands, nodata, shape)
+    return _read(dataset, Window(0, 0, width, height), bands, reading, shape)
+
+
+def _read(
+    dataset: DatasetReader,
+    window: Window,
+    bands: Sequence[int],
+    reading: Reading,
+    shape: tuple[int, int] | None = None,
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    return read_pixels(dataset, window, bands, reading.nodata, shape, reading.scale_offset)
 
 
 def _look_at_patches(
-    dataset: DatasetReader, bands: Sequence[int], nodata: float | None
+    dataset: DatasetReader, bands: Sequence[int], reading: Reading
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """A mosaic of small patches from the middle of each cell of a grid."""
     side = LOOK_PX // PATCHES
@@ -178,8 +183,7 @@ def _look_at_patches(
     for i, row in enumerate(rows):
         for j, col in enumerate(cols):
             down, right = slice(i * side, (i + 1) * side), slice(j * side, (j + 1) * side)
-            window = Window(col, row, side, side)
-            patch, patch_valid = read_pixels(dataset, window, bands, nodata)
+            patch, patch_valid = _read(dataset, Window(col, row, side, side), bands, reading)
             values[:, down, right], valid[down, right] = patch, patch_valid
     return values, valid
 

@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.random import PCG64, Generator, SeedSequence
+from numpy.random import PCG64, SeedSequence
+from numpy.random import Generator as RandomGenerator
 
 from srgan_cli.data.batch import Batch, stack
+from srgan_cli.data.cache import ImageCache, check_memory, fill_cache
 from srgan_cli.data.checks import (
     check_band_order,
     check_crop,
-    check_pair,
     check_range,
     inconsistencies,
     overlaps,
 )
 from srgan_cli.data.crops import Cutter, Place, Scene, TrainCrops, fixed_places
 from srgan_cli.data.degradation import margin_px
+from srgan_cli.data.footprints import align, common_spots, loose_pairs
+from srgan_cli.data.images import build_reading
 from srgan_cli.data.loader import in_process, load_batches
 from srgan_cli.data.radiometry import Radiometry, build_radiometry
-from srgan_cli.data.rasters import gdal_env
+from srgan_cli.data.rasters import UnreadableError, gdal_env
 from srgan_cli.data.scenes import Raster, look_at
 from srgan_cli.data.sources import Pair, find_sources
+from srgan_cli.data.unreadable import UnreadableFiles, readable
 from srgan_cli.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -54,6 +58,7 @@ class TrainingData:
         self._train = tuple(train)
         self._val = tuple(val)
         self._rasters = tuple(rasters)
+        self._cache: ImageCache | None = None
         first = rasters[0][0]
         names = config.data.band_names or first.descriptions
         self.band_names = tuple(
@@ -65,36 +70,68 @@ class TrainingData:
         self.steps_per_epoch = max(1, math.ceil(crops / config.data.train_batch_size))
 
     def train_batches(
-        self, first_step: int, last_step: int, rank: int = 0, world: int = 1
-    ) -> Iterator[Batch]:
+        self,
+        first_step: int,
+        last_step: int,
+        rank: int = 0,
+        world: int = 1,
+        warn: Callable[[str], None] = lambda _: None,
+    ) -> Generator[Batch, None, None]:
         """The batch of each step in [first_step, last_step); close the generator to stop the loader.
 
         A crop is a function of the seed, the step, the rank and its place in the batch alone.
+        `warn` hears once of each file that fails and is skipped, and at the end how often.
 
         Raises:
             SrganError: a file cannot be read.
         """
         data = self._config.data
+        skip = data.on_bad_file == "skip"
         crops = TrainCrops(
             self._train,
-            _cutter(self._config, self.radiometry, data.hr_crop_px),
+            _cutter(self._config, self.radiometry, data.hr_crop_px, self._fill_cache()),
             self._config.training.seed,
             data.min_valid_fraction,
             data.augment,
+            skip,
         )
         size = data.train_batch_size
         starts = ((step * world + rank) * size for step in range(first_step, last_step))
         numbers = (list(range(start, start + size)) for start in starts)
-        return load_batches(crops, numbers, data.num_workers, data.prefetch_factor)
+        unreadable = UnreadableFiles(warn)
+        batches = load_batches(
+            crops, numbers, data.num_workers, data.prefetch_factor, unreadable.add
+        )
+        return unreadable.told_at_the_end(batches)
+
+    def _fill_cache(self) -> ImageCache | None:
+        """The training images in memory, decoded at the first call; None without `Data.cache`."""
+        data = self._config.data
+        if data.cache == "ram" and self._cache is None:
+            files = {scene.hr: scene.hr_bands for scene in self._train}
+            files |= {scene.lr: scene.lr_bands for scene in self._train if scene.lr}
+            with in_process():
+                self._cache = fill_cache(
+                    files,
+                    build_reading(self._config),
+                    data.num_workers > 0,
+                    data.on_bad_file == "skip",
+                )
+        return self._cache
 
     def validation(self) -> Batch:
         """The fixed validation crops, on the CPU: the same ones at every call and in every run of the seed."""
         data = self._config.data
         cutter = _cutter(self._config, self.radiometry, data.val_crop_px or data.hr_crop_px)
         with in_process():
-            batch = stack([cutter.cut(place, noise_seed=i) for i, place in enumerate(self._val)])
+            crops = readable(
+                range(len(self._val)),
+                lambda index: cutter.cut(self._val[index], noise_seed=index),
+                data.on_bad_file == "skip",
+                [],
+            )
             cutter.close()
-        return batch
+        return stack(crops)
 
     def describe(self) -> list[tuple[str, ...]]:
         """Rows (file, role, size, bands, dtype, CRS, pixel, range) for a table."""
@@ -121,11 +158,18 @@ def open_training_data(config: RunConfig) -> TrainingData:
     """
     radiometry = build_radiometry(config.data.normalization)
     sources = find_sources(config.data)
-    with gdal_env():
-        train = [_look_at_pair(pair, config, radiometry) for pair in sources.train]
-        val = [_look_at_pair(pair, config, radiometry) for pair in sources.val]
-    check_band_order([hr for hr, _ in (*train, *val)])
     warnings = list(sources.warnings)
+    with gdal_env():
+        train, val = (
+            readable(
+                pairs,
+                lambda pair: _look_at_pair(pair, config, radiometry),
+                config.data.on_bad_file == "skip",
+                warnings,
+            )
+            for pairs in (sources.train, sources.val)
+        )
+    check_band_order([hr for hr, _ in (*train, *val)])
     if val:
         train_scenes = [_scene(looked, config) for looked in train]
         val_scenes = [_scene(looked, config) for looked in val]
@@ -140,6 +184,11 @@ def open_training_data(config: RunConfig) -> TrainingData:
             f"only one scene: its last {lower.end_row - lower.first_row} of {lower.height} rows are "
             "for validation; a second scene would tell more"
         )
+    if config.data.cache == "ram":
+        check_memory(
+            [raster for pair in train for raster in pair if raster], config.data.num_workers > 0
+        )
+    warnings += loose_pairs([*train, *val], config.generator.scaling_factor)
     warnings += inconsistencies([hr for hr, _ in (*train, *val)])
     warnings += overlaps([hr for hr, _ in train], [hr for hr, _ in val])
     places = _validation_places(val_scenes, config, radiometry)
@@ -159,13 +208,20 @@ def _look_at_pair(pair: Pair, config: RunConfig, radiometry: Radiometry) -> Look
         return hr, None
     with _naming(pair.lr_key):
         lr = _look_at(pair.lr, config)
-        check_pair(hr, lr, scale)
+        at = align(hr, lr, scale)
+        common = replace(
+            hr,
+            path=f"the common ground of {hr.path} and {lr.path}",
+            height=at.lr_rows * scale,
+            width=at.lr_cols * scale,
+        )
+        check_crop(common, data.hr_crop_px, scale, "Data.hr_crop_px")
         check_range(lr, radiometry)
     return hr, lr
 
 
 def _look_at(path: str, config: RunConfig) -> Raster:
-    return look_at(path, config.data.bands, config.model.in_bands, config.data.nodata)
+    return look_at(path, build_reading(config))
 
 
 @contextmanager
@@ -173,6 +229,8 @@ def _naming(key: str) -> Iterator[None]:
     """Puts the key that led to a file before what is wrong with it."""
     try:
         yield
+    except UnreadableError as err:
+        raise UnreadableError(err.path, f"{key}: {err.message}", err.hint) from err
     except RefusedError as err:
         raise RefusedError(f"{key}: {err.message}", err.hint) from err
 
@@ -181,7 +239,7 @@ def _hold_back(looked: Sequence[Looked], config: RunConfig) -> tuple[list[Looked
     """Whole scenes for validation, chosen by the seed."""
     count = round(config.data.val_fraction * len(looked))
     count = min(max(count, 1), len(looked) - 1)
-    rng = Generator(PCG64(SeedSequence([config.training.seed], spawn_key=(2,))))
+    rng = RandomGenerator(PCG64(SeedSequence([config.training.seed], spawn_key=(2,))))
     held = set(rng.permutation(len(looked))[:count].tolist())
     train = [pair for index, pair in enumerate(looked) if index not in held]
     return train, [pair for index, pair in enumerate(looked) if index in held]
@@ -191,9 +249,18 @@ def _scene(looked: Looked, config: RunConfig) -> Scene:
     hr, lr = looked
     scale = config.generator.scaling_factor
     fraction, spots = hr.valid_fraction, hr.valid_spots
-    if lr is not None and lr.valid_fraction < fraction:
-        fraction, spots = lr.valid_fraction, lr.valid_spots * scale
-    height, width = hr.height // scale * scale, hr.width // scale * scale
+    if lr is None:
+        height, width = hr.height // scale * scale, hr.width // scale * scale
+        hr_corner = lr_corner = (0, 0)
+    else:
+        at = align(hr, lr, scale)
+        height, width = at.lr_rows * scale, at.lr_cols * scale
+        hr_corner, lr_corner = (at.hr_row, at.hr_col), (at.lr_row, at.lr_col)
+        spots = spots - np.array(hr_corner, dtype=np.int32)
+        if lr.valid_fraction < fraction:
+            fraction = lr.valid_fraction
+            spots = (lr.valid_spots - np.array(lr_corner, dtype=np.int32)) * scale
+        spots = common_spots(spots, height, width, hr, lr)
     return Scene(
         hr=hr.path,
         lr=lr.path if lr else None,
@@ -205,6 +272,8 @@ def _scene(looked: Looked, config: RunConfig) -> Scene:
         end_row=height,
         valid_fraction=fraction,
         valid_spots=spots,
+        hr_corner=hr_corner,
+        lr_corner=lr_corner,
     )
 
 
@@ -274,13 +343,16 @@ def _validation_places(
     return places
 
 
-def _cutter(config: RunConfig, radiometry: Radiometry, crop_px: int) -> Cutter:
+def _cutter(
+    config: RunConfig, radiometry: Radiometry, crop_px: int, cache: ImageCache | None = None
+) -> Cutter:
     data = config.data
     return Cutter(
         crop_px,
         config.generator.scaling_factor,
         radiometry,
-        data.nodata,
+        build_reading(config),
+        cache,
         data.degradation.kind,
         data.degradation.mtf_nyquist,
         data.degradation.noise_std,

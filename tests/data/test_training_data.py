@@ -258,7 +258,10 @@ def test_given_lr_is_cut_where_hr_is(write_raster, config, tmp_path):
 def test_a_pair_of_the_wrong_size_is_refused(write_raster, config, tmp_path):
     paired(write_raster, "a")
     err = refused(config(scale=4, in_bands=2, root_dir=str(tmp_path), hr="hr", lr="lr"))
-    assert "a.tif is 64x64" in err.message
+    assert "a.tif is 64x64 with pixels of 2.5" in err.message
+    assert "a.tif is 32x32 with pixels of 5: a ratio of 2, but" in err.message
+    paired(write_raster, "a", crs=None)
+    err = refused(config(scale=4, in_bands=2, root_dir=str(tmp_path), hr="hr", lr="lr"))
     assert "a.tif is 32x32; with Generator.scaling_factor 4 HR must be 128x128" in err.message
 
 
