@@ -135,7 +135,7 @@ def open_array(path: str, num_bands: int, npz_key: str | None = None) -> ArrayDa
         array = _load(path, npz_key)
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as err:
         reason = " ".join(str(err).split()) or type(err).__name__
-        if "pickle" in reason or "Object arrays" in reason:
+        if "pickle" in reason or "bject" in reason:
             reason = "it is no array of numbers"
         raise UnreadableError(
             path,
@@ -191,11 +191,16 @@ def _load(path: str, npz_key: str | None) -> NDArray[Any]:
     if Path(path).suffix.lower() == ".npy":
         mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
         return mapped
-    with np.load(path, allow_pickle=False) as arrays:
+    # numpy leaves a file open that it finds damaged.
+    with open(path, "rb") as file:
+        arrays = np.load(file, allow_pickle=False)
         if not isinstance(arrays, np.lib.npyio.NpzFile):
             raise ValueError("it is no npz archive")  # noqa: TRY004  # told like any other damage
         if not arrays.files:
             raise ValueError("it holds no array")
         key = npz_key if npz_key in arrays.files else arrays.files[0]
-        loaded: NDArray[Any] = arrays[key]
-        return loaded
+        member = arrays[key]
+        # Other members than arrays come as bytes.
+        if not isinstance(member, np.ndarray):
+            raise ValueError(f"{key} is no array")  # noqa: TRY004  # as above
+        return member

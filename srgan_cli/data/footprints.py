@@ -23,7 +23,7 @@ from srgan_cli.errors import RefusedError
 TOLERANCE_LR_PX = 0.5
 """Farthest that a pixel of LR may lie from the HR pixels it is paired with."""
 
-RATIO_TOLERANCE = 0.02
+RATIO_TOLERANCE = 0.05
 """Beyond it the ratio of the pixel sizes is called another scale, below it a drift."""
 
 _ROUNDING = 1e-6
