@@ -135,7 +135,7 @@ def open_array(path: str, num_bands: int, npz_key: str | None = None) -> ArrayDa
         array = _load(path, npz_key)
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as err:
         reason = " ".join(str(err).split()) or type(err).__name__
-        if "pickle" in reason or "bject" in reason:
+        if "pickle" in reason or "object" in reason.lower():
             reason = "it is no array of numbers"
         raise UnreadableError(
             path,

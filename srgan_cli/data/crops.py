@@ -15,6 +15,7 @@ from torch import Tensor
 
 from srgan_cli.data.augment import NUM_ELEMENTS, dihedral
 from srgan_cli.data.batch import Batch
+from srgan_cli.data.blocks import within_block
 from srgan_cli.data.degradation import add_noise, degrade, margin_px
 from srgan_cli.data.images import ImagePool, Reading
 from srgan_cli.data.radiometry import Radiometry
@@ -54,6 +55,8 @@ class Scene:
     """Row and column of the scene's upper left corner in the HR file."""
     lr_corner: tuple[int, int] = (0, 0)
     """The same in the LR file, in its pixels."""
+    block: tuple[int, int] | None = None
+    """Rows and columns of the HR file's blocks; None: crops are not moved into them."""
 
     @property
     def valid_area(self) -> float:
@@ -113,18 +116,39 @@ class Cutter:
             valid = valid & self._grown(lr_valid)
         return float(valid.mean())
 
+    def within_block(self, place: Place, block: tuple[int, int]) -> Place:
+        """A place nearby, within the same part of the scene, whose crop touches the fewest blocks of HR."""
+        scene = place.scene
+        margin = 0 if scene.lr else self._margin
+        ends = (scene.end_row, scene.width)
+        moved = []
+        for axis, (start, low) in enumerate(((place.row, scene.first_row), (place.col, 0))):
+            shift = scene.hr_corner[axis] - margin
+            length = self.crop_px + 2 * margin
+            inside = within_block(start + shift, length, block[axis]) - shift
+            high = ends[axis] - self.crop_px
+            moved.append(min(max(inside, low), high) // self.scale * self.scale)
+        return Place(scene, *moved)
+
+    def windows(self, place: Place) -> list[tuple[str, Window, tuple[int, ...]]]:
+        """(path, window, bands) of what is read for the crop at `place`."""
+        scene = place.scene
+        if scene.lr is None:
+            return [(scene.hr, self._seen_window(place), scene.hr_bands)]
+        return [
+            (scene.hr, self._hr_window(place), scene.hr_bands),
+            (scene.lr, self._lr_window(place), scene.lr_bands),
+        ]
+
     def close(self) -> None:
         """Close all files; the next crop opens them again."""
         self._pool.close()
 
     def _cut_hr(self, place: Place, noise_seed: int) -> Batch:
         scene, size, scale = place.scene, self.crop_px, self.scale
-        top, left = max(place.row - self._margin, 0), max(place.col - self._margin, 0)
-        bottom = min(place.row + size + self._margin, scene.height)
-        right = min(place.col + size + self._margin, scene.width)
-        window = Window(left, top, right - left, bottom - top)
+        window = self._seen_window(place)
         seen, valid = self._read(scene.hr, window, scene.hr_bands)
-        row, col = place.row - top, place.col - left
+        row, col = place.row - window.row_off, place.col - window.col_off
         rows, cols = _square(row, col, size)
         lr_rows, lr_cols = _square(row // scale, col // scale, size // scale)
         lr = degrade(seen[None], scale, self._kind, self._mtf_nyquist)[0, :, lr_rows, lr_cols]
@@ -147,6 +171,14 @@ class Cutter:
         reading, dataset = self._reading, self._pool.get(path)
         stored, valid = read_window(dataset, window, bands, reading.nodata, reading.scale_offset)
         return self._radiometry.to_network(torch.from_numpy(stored)), valid
+
+    def _seen_window(self, place: Place) -> Window:
+        """The crop, and what LR made of HR sees beyond it."""
+        scene, size = place.scene, self.crop_px
+        top, left = max(place.row - self._margin, 0), max(place.col - self._margin, 0)
+        bottom = min(place.row + size + self._margin, scene.height)
+        right = min(place.col + size + self._margin, scene.width)
+        return Window(left, top, right - left, bottom - top)
 
     def _hr_window(self, place: Place) -> Window:
         row, col = place.scene.hr_corner
@@ -213,6 +245,10 @@ class TrainCrops:
             "check the disk, or take damaged files out of the list",
         )
 
+    def place(self, number: int) -> Place:
+        """Where crop `number` lies, if its file can be read."""
+        return self._place(Generator(PCG64(SeedSequence([self._seed, number]))))
+
     def _crop(self, rng: Generator) -> Batch:
         crop = self._cutter.cut(self._place(rng), int(rng.integers(2**63)))
         if not self._augment:
@@ -255,11 +291,12 @@ class TrainCrops:
             row_low, row_high = self._around(row, row_low, row_high)
             col_low, col_high = self._around(col, col_low, col_high)
         scale = self._cutter.scale
-        return Place(
+        place = Place(
             scene,
             scale * int(rng.integers(-(-row_low // scale), row_high // scale + 1)),
             scale * int(rng.integers(-(-col_low // scale), col_high // scale + 1)),
         )
+        return place if scene.block is None else self._cutter.within_block(place, scene.block)
 
     def _around(self, position: int, low: int, high: int) -> tuple[int, int]:
         """First and last start within [low, high], multiples of the scale, of a crop that holds `position`."""

@@ -15,10 +15,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from srgan_cli.data.batch import Batch, stack
 from srgan_cli.data.crops import TrainCrops
+from srgan_cli.data.handover import Failures, Packed, Packer, Unpacker
 from srgan_cli.data.rasters import UnreadableError, gdal_env
 from srgan_cli.errors import SrganError
-
-Failures = tuple[UnreadableError, ...]
 
 
 class Loaded(NamedTuple):
@@ -76,7 +75,8 @@ def _load_here(crops: TrainCrops, numbers: Iterable[list[int]]) -> Generator[Loa
     try:
         for batch in numbers:
             with in_process():
-                loaded = _together([crops.get(number) for number in batch])
+                read = [crops.get(number) for number in batch]
+                loaded = Loaded(stack([crop for crop, _ in read]), _failures(read))
             yield loaded
     finally:
         crops.close()
@@ -86,11 +86,12 @@ def _load_in_workers(
     crops: TrainCrops, numbers: Iterable[list[int]], num_workers: int, prefetch_factor: int
 ) -> Generator[Loaded, None, None]:
     batches = _start_loader(crops, numbers, num_workers, prefetch_factor)
+    unpacker = Unpacker(pin=torch.cuda.is_available())
     try:
         for batch in batches:
             if isinstance(batch, SrganError):
                 raise batch
-            yield batch
+            yield Loaded(unpacker.unpack(batch), batch.failures)
     finally:
         # The loader's iterator stops its processes when it goes.
         del batches
@@ -98,7 +99,7 @@ def _load_in_workers(
 
 def _start_loader(
     crops: TrainCrops, numbers: Iterable[list[int]], num_workers: int, prefetch_factor: int
-) -> Iterator[Loaded | SrganError]:
+) -> Iterator[Packed | SrganError]:
     with warnings.catch_warnings():
         # More processes than cores is the user's choice: on a slow disk it is a good one.
         warnings.filterwarnings("ignore", message="This DataLoader will create")
@@ -107,10 +108,10 @@ def _start_loader(
             batch_sampler=numbers,
             num_workers=num_workers,
             prefetch_factor=prefetch_factor,
-            collate_fn=_collate,
+            # One place for each batch on its way, and one for the batch that is being copied.
+            collate_fn=_Collate(prefetch_factor + 1),
             worker_init_fn=_start_worker,
             multiprocessing_context=_context(),
-            pin_memory=torch.cuda.is_available(),
             # Its own generator: a loader draws a number, and the training's must not depend on that.
             generator=torch.Generator(),
         )
@@ -133,19 +134,23 @@ class _Samples(Dataset[Sample]):
             return err
 
 
-def _collate(samples: Sequence[Sample]) -> Loaded | SrganError:
-    crops = []
-    for sample in samples:
-        if isinstance(sample, SrganError):
-            return sample
-        crops.append(sample)
-    return _together(crops)
+class _Collate:
+    """In a loader process; pickled before it has packed anything."""
+
+    def __init__(self, num_places: int) -> None:
+        self._packer = Packer(num_places)
+
+    def __call__(self, samples: Sequence[Sample]) -> Packed | SrganError:
+        read = []
+        for sample in samples:
+            if isinstance(sample, SrganError):
+                return sample
+            read.append(sample)
+        return self._packer.pack([crop for crop, _ in read], _failures(read))
 
 
-def _together(crops: Sequence[tuple[Batch, Failures]]) -> Loaded:
-    return Loaded(
-        stack([crop for crop, _ in crops]), tuple(err for _, failures in crops for err in failures)
-    )
+def _failures(read: Sequence[tuple[Batch, Failures]]) -> Failures:
+    return tuple(failure for _, failures in read for failure in failures)
 
 
 def _context() -> BaseContext:

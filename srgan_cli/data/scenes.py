@@ -56,6 +56,8 @@ class Raster:
     """Share of valid pixels in the look."""
     valid_spots: NDArray[np.int32]
     """(N, 2): row and column of valid pixels spread over the raster; empty where all are valid."""
+    block: tuple[int, int] = (1, 1)
+    """Rows and columns that are decoded together."""
 
     @property
     def size(self) -> str:
@@ -100,6 +102,7 @@ def look_at(path: str, reading: Reading) -> Raster:
             high=float(high),
             valid_fraction=float(valid.mean()),
             valid_spots=_spots(valid, dataset.shape),
+            block=tuple(dataset.block_shapes[bands[0] - 1]),
         )
 
 

@@ -13,6 +13,7 @@ from numpy.random import PCG64, SeedSequence
 from numpy.random import Generator as RandomGenerator
 
 from srgan_cli.data.batch import Batch, stack
+from srgan_cli.data.blocks import worth_aligning
 from srgan_cli.data.cache import ImageCache, check_memory, fill_cache
 from srgan_cli.data.checks import (
     check_band_order,
@@ -188,6 +189,9 @@ def open_training_data(config: RunConfig) -> TrainingData:
         check_memory(
             [raster for pair in train for raster in pair if raster], config.data.num_workers > 0
         )
+    if worth_aligning([hr for hr, _ in train]):
+        blocks = {hr.path: hr.block for hr, _ in train}
+        train_scenes = [replace(scene, block=blocks[scene.hr]) for scene in train_scenes]
     warnings += loose_pairs([*train, *val], config.generator.scaling_factor)
     warnings += inconsistencies([hr for hr, _ in (*train, *val)])
     warnings += overlaps([hr for hr, _ in train], [hr for hr, _ in val])
