@@ -19,9 +19,6 @@ from srgan_cli.errors import RefusedError
 
 SUFFIXES = (".npy", ".npz")
 
-BLOCK_PX = 256
-"""Arrays have no blocks; whoever reads one piece by piece may take pieces of this size."""
-
 
 class ArrayDataset:
     """The part of rasterio's DatasetReader that reading crops needs, over an array (bands, H, W)."""
@@ -45,7 +42,7 @@ class ArrayDataset:
         self.colorinterp = (ColorInterp.undefined,) * self.count
         flag = MaskFlags.all_valid if mask is None else MaskFlags.per_dataset
         self.mask_flag_enums = ([flag],) * self.count
-        self.block_shapes = ((BLOCK_PX, BLOCK_PX),) * self.count
+        self.block_shapes = ((1, 1),) * self.count
         self.nodata = None
         self.crs = None
         self.transform = Affine.identity()

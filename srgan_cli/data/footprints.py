@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 from rasterio.transform import Affine
 
+from srgan_cli.data.crops import Scene
 from srgan_cli.data.scenes import Raster
 from srgan_cli.errors import RefusedError
 
@@ -78,23 +78,52 @@ def align(hr: Raster, lr: Raster, scale: int) -> Alignment:
     )
 
 
-def common_spots(
-    spots: NDArray[np.int32], height: int, width: int, hr: Raster, lr: Raster
-) -> NDArray[np.int32]:
-    """Those valid places of a pair that lie on its common ground of height x width HR pixels.
+def scene_of(looked: tuple[Raster, Raster | None], scale: int) -> Scene:
+    """HR, cut to a multiple of the scale, or the common ground of a pair.
 
     Raises:
-        RefusedError: None does.
+        RefusedError: A pair does not fit, or has no valid pixel in common.
     """
-    if not len(spots):
-        return spots
-    kept = spots[((spots >= 0) & (spots < (height, width))).all(axis=1)]
-    if not len(kept):
+    hr, lr = looked
+    if lr is None:
+        return Scene(
+            hr=hr.path,
+            lr=None,
+            hr_bands=hr.bands,
+            lr_bands=(),
+            height=hr.height // scale * scale,
+            width=hr.width // scale * scale,
+            first_row=0,
+            end_row=hr.height // scale * scale,
+            valid_fraction=hr.valid_fraction,
+            valid_spots=hr.valid_spots,
+        )
+    at = align(hr, lr, scale)
+    height, width = at.lr_rows * scale, at.lr_cols * scale
+    fraction, spots = hr.valid_fraction, hr.valid_spots - np.array([at.hr_row, at.hr_col])
+    if lr.valid_fraction < fraction:
+        fraction = lr.valid_fraction
+        spots = (lr.valid_spots - np.array([at.lr_row, at.lr_col])) * scale
+    inside = spots[((spots >= 0) & (spots < (height, width))).all(axis=1)]
+    if len(spots) and not len(inside):
         raise RefusedError(
             f"{hr.path} and {lr.path} have no valid pixel on their common ground",
             "take the pair out of the list",
         )
-    return np.ascontiguousarray(kept)
+    return Scene(
+        hr=hr.path,
+        lr=lr.path,
+        hr_bands=hr.bands,
+        lr_bands=lr.bands,
+        height=height,
+        width=width,
+        first_row=0,
+        end_row=height,
+        valid_fraction=fraction,
+        valid_spots=np.ascontiguousarray(inside, dtype=np.int32),
+        hr_corner=(at.hr_row, at.hr_col),
+        lr_corner=(at.lr_row, at.lr_col),
+    )
 
 
 def loose_pairs(pairs: Sequence[tuple[Raster, Raster | None]], scale: int) -> list[str]:

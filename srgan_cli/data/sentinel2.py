@@ -162,15 +162,15 @@ def _choose(path: str, band_names: Sequence[str]) -> list[str]:
     unknown = [given for given, band in zip(band_names, bands, strict=True) if band not in PIXEL_M]
     if unknown:
         raise RefusedError(
-            f"Data.band_names: Sentinel-2 has no band {unknown[0]}, so {path} cannot be read",
+            f"{path} cannot be read: Sentinel-2 has no band {unknown[0]}, which Data.band_names asks for",
             f"its bands are {', '.join(PIXEL_M)}",
         )
     sizes = {PIXEL_M[band] for band in bands}
     if len(sizes) > 1:
         listed = ", ".join(f"{band} {PIXEL_M[band]} m" for band in bands)
         raise RefusedError(
-            f"Data.band_names: the bands differ in pixel size ({listed}); resampling some of {path} "
-            "would teach the network the resampling",
+            f"{path} cannot be read: the bands of Data.band_names differ in pixel size ({listed}), and "
+            "resampling some of them would teach the network the resampling",
             "choose bands of one size: " + "; ".join(_of_size(size) for size in sorted(sizes)),
         )
     return bands

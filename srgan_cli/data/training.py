@@ -13,7 +13,7 @@ from numpy.random import PCG64, SeedSequence
 from numpy.random import Generator as RandomGenerator
 
 from srgan_cli.data.batch import Batch, stack
-from srgan_cli.data.blocks import worth_aligning
+from srgan_cli.data.blocks import dear_reads, worth_aligning
 from srgan_cli.data.cache import ImageCache, check_memory, fill_cache
 from srgan_cli.data.checks import (
     check_band_order,
@@ -24,7 +24,7 @@ from srgan_cli.data.checks import (
 )
 from srgan_cli.data.crops import Cutter, Place, Scene, TrainCrops, fixed_places
 from srgan_cli.data.degradation import margin_px
-from srgan_cli.data.footprints import align, common_spots, loose_pairs
+from srgan_cli.data.footprints import align, loose_pairs, scene_of
 from srgan_cli.data.images import build_reading
 from srgan_cli.data.loader import in_process, load_batches
 from srgan_cli.data.radiometry import Radiometry, build_radiometry
@@ -172,14 +172,14 @@ def open_training_data(config: RunConfig) -> TrainingData:
         )
     check_band_order([hr for hr, _ in (*train, *val)])
     if val:
-        train_scenes = [_scene(looked, config) for looked in train]
-        val_scenes = [_scene(looked, config) for looked in val]
+        train_scenes = [scene_of(looked, config.generator.scaling_factor) for looked in train]
+        val_scenes = [scene_of(looked, config.generator.scaling_factor) for looked in val]
     elif len(train) > 1:
         train, val = _hold_back(train, config)
-        train_scenes = [_scene(looked, config) for looked in train]
-        val_scenes = [_scene(looked, config) for looked in val]
+        train_scenes = [scene_of(looked, config.generator.scaling_factor) for looked in train]
+        val_scenes = [scene_of(looked, config.generator.scaling_factor) for looked in val]
     else:
-        upper, lower = _cut_in_two(_scene(train[0], config), config)
+        upper, lower = _cut_in_two(scene_of(train[0], config.generator.scaling_factor), config)
         train_scenes, val_scenes = [upper], [lower]
         warnings.append(
             f"only one scene: its last {lower.end_row - lower.first_row} of {lower.height} rows are "
@@ -189,6 +189,8 @@ def open_training_data(config: RunConfig) -> TrainingData:
         check_memory(
             [raster for pair in train for raster in pair if raster], config.data.num_workers > 0
         )
+    else:
+        warnings += dear_reads([hr for hr, _ in train], config.data.hr_crop_px)
     if worth_aligning([hr for hr, _ in train]):
         blocks = {hr.path: hr.block for hr, _ in train}
         train_scenes = [replace(scene, block=blocks[scene.hr]) for scene in train_scenes]
@@ -247,38 +249,6 @@ def _hold_back(looked: Sequence[Looked], config: RunConfig) -> tuple[list[Looked
     held = set(rng.permutation(len(looked))[:count].tolist())
     train = [pair for index, pair in enumerate(looked) if index not in held]
     return train, [pair for index, pair in enumerate(looked) if index in held]
-
-
-def _scene(looked: Looked, config: RunConfig) -> Scene:
-    hr, lr = looked
-    scale = config.generator.scaling_factor
-    fraction, spots = hr.valid_fraction, hr.valid_spots
-    if lr is None:
-        height, width = hr.height // scale * scale, hr.width // scale * scale
-        hr_corner = lr_corner = (0, 0)
-    else:
-        at = align(hr, lr, scale)
-        height, width = at.lr_rows * scale, at.lr_cols * scale
-        hr_corner, lr_corner = (at.hr_row, at.hr_col), (at.lr_row, at.lr_col)
-        spots = spots - np.array(hr_corner, dtype=np.int32)
-        if lr.valid_fraction < fraction:
-            fraction = lr.valid_fraction
-            spots = (lr.valid_spots - np.array(lr_corner, dtype=np.int32)) * scale
-        spots = common_spots(spots, height, width, hr, lr)
-    return Scene(
-        hr=hr.path,
-        lr=lr.path if lr else None,
-        hr_bands=hr.bands,
-        lr_bands=lr.bands if lr else (),
-        height=height,
-        width=width,
-        first_row=0,
-        end_row=height,
-        valid_fraction=fraction,
-        valid_spots=spots,
-        hr_corner=hr_corner,
-        lr_corner=lr_corner,
-    )
 
 
 def _cut_in_two(scene: Scene, config: RunConfig) -> tuple[Scene, Scene]:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.transform import Affine
 
-from srgan_cli.data.footprints import align, loose_pairs
+from srgan_cli.data.footprints import align, loose_pairs, scene_of
 from srgan_cli.data.images import Reading
 from srgan_cli.data.rasters import gdal_env
 from srgan_cli.data.scenes import Raster, look_at
@@ -208,3 +208,17 @@ def test_real_pairs_of_panchromatic_and_multispectral_bands(hr, lr, apart):
     assert at.lr_cols >= coarse.width - 1
     with pytest.raises(RefusedError, match="a ratio of"):
         align(fine, coarse, 4)
+
+
+def test_valid_places_of_a_pair_are_those_of_its_common_ground():
+    spots = np.array([[0, 0], [2, 3], [60, 60]], np.int32)
+    hr = replace(raster("hr", 64, 64, grid(2.5)), valid_spots=spots, valid_fraction=0.5)
+    lr = raster("lr", 12, 12, grid(10, 500_000 + 5, 5_000_000 - 5))
+    scene = scene_of((hr, lr), 4)
+    assert scene.hr_corner == (2, 2)
+    assert (scene.height, scene.width) == (48, 48)
+    assert scene.valid_spots.tolist() == [[0, 1]]
+    few = replace(lr, valid_spots=np.array([[3, 4]], np.int32), valid_fraction=0.1)
+    assert scene_of((hr, few), 4).valid_spots.tolist() == [[12, 16]]
+    with pytest.raises(RefusedError, match="hr and lr have no valid pixel on their common ground"):
+        scene_of((replace(hr, valid_spots=spots[2:]), lr), 4)

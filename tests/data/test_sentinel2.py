@@ -96,7 +96,7 @@ def test_20_m_bands_are_read_at_their_native_size(tmp_path):
 def test_mixed_pixel_sizes_are_refused_with_the_reason(tmp_path):
     root, _ = make_product(tmp_path)
     err = refused(root, ["B04", "B05"])
-    assert "the bands differ in pixel size (B04 10 m, B05 20 m)" in err.message
+    assert "the bands of Data.band_names differ in pixel size (B04 10 m, B05 20 m)" in err.message
     assert "B02, B03, B04, B08 at 10 m" in err.hint
     assert "B05, B06, B07, B8A, B11, B12 at 20 m" in err.hint
 

@@ -1,0 +1,73 @@
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from srgan_cli.data.batch import Batch
+from srgan_cli.data.handover import Packer, Unpacker
+
+ROOT = Path(__file__).parents[2]
+
+
+def crops(value, count=3, side=8):
+    return [
+        Batch(
+            torch.full((2, side // 2, side // 2), value + i),
+            torch.full((2, side, side), -value - i),
+            torch.ones(1, side, side),
+        )
+        for i in range(count)
+    ]
+
+
+def same(batch, value, count=3):
+    return all(
+        torch.equal(batch.lr[i], crop.lr) and torch.equal(batch.hr[i], crop.hr)
+        for i, crop in enumerate(crops(value, count))
+    )
+
+
+def test_batches_keep_their_values_while_places_are_filled_again():
+    packer, unpacker = Packer(2), Unpacker(pin=False)
+    packed = [packer.pack(crops(float(value)), ()) for value in (10, 20)]
+    batches = [unpacker.unpack(message) for message in packed]
+    for value in (30, 40, 50):
+        message = packer.pack(crops(float(value)), ())
+        assert message.memory is None
+        batches.append(unpacker.unpack(message))
+    for value, batch in zip((10, 20, 30, 40, 50), batches, strict=True):
+        assert same(batch, float(value))
+        assert all(image.is_contiguous() for image in batch)
+
+
+def test_batches_of_another_size_get_a_place_of_their_size():
+    packer, unpacker = Packer(1), Unpacker(pin=False)
+    for value, count in ((1.0, 3), (2.0, 3), (3.0, 2), (4.0, 3)):
+        message = packer.pack(crops(value, count), ())
+        assert same(unpacker.unpack(message), value, count)
+
+
+def test_loader_processes_lose_no_batch_of_many(scene, config):
+    from srgan_cli.data.training import open_training_data
+
+    paths = [str(scene("a.tif")), str(scene("b.tif"))]
+    alone = open_training_data(config(hr=paths)).train_batches(0, 60)
+    data = open_training_data(config(hr=paths, num_workers=3, prefetch_factor=1))
+    kept = list(data.train_batches(0, 60))
+    for left, right in zip(alone, kept, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(left, right, strict=True))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs Linux' account of processes")
+@pytest.mark.parametrize(("workers", "kind"), [(0, "tif"), (1, "npy")])
+def test_neither_files_nor_memory_grow(tmp_path, workers, kind):
+    spec = importlib.util.spec_from_file_location("leaks", ROOT / "benchmarks" / "leaks.py")
+    leaks = importlib.util.module_from_spec(spec)
+    sys.modules["leaks"] = leaks
+    spec.loader.exec_module(leaks)
+    files, megabytes = leaks.growth(leaks.measure(tmp_path, 3000, workers, scenes=40, kind=kind))
+    assert files <= 0
+    # A file left open for each crop, or a crop kept, would be ten times as much.
+    assert megabytes < leaks.ALLOWANCE_MB
