@@ -84,7 +84,7 @@ class DataConfig(Section):
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.15
     """Share of the scenes held back for validation; of a single scene, its southern part."""
     bands: tuple[Positive, ...] = ()
-    """Bands to read, counted from 1, in network order; empty: the first `Model.in_bands`."""
+    """Bands to read, counted from 1, in network order; empty: the first `Model.in_bands`. Of a Sentinel-2 product, `band_names` chooses."""
     band_names: tuple[str, ...] = ()
     """Names of these bands, for example [B04, B03, B02, B08]; empty: taken from the raster's band descriptions. Of a Sentinel-2 product they choose the bands and their order."""
     nodata: float | None = None

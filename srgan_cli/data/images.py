@@ -62,9 +62,18 @@ def open_image(path: str, reading: Reading) -> DatasetReader:
     """
     if path.lower().endswith(ARRAY_SUFFIXES):
         return open_array(path, reading.num_bands, reading.npz_key)
-    if (path.lower().endswith(".zip") or Path(path).is_dir()) and is_product(path):
+    if _is_product(path):
         return open_product(path, reading.band_names)
     return open_raster(path)
+
+
+def wanted_bands(path: str, reading: Reading) -> tuple[int, ...]:
+    """`Data.bands`, but none for a Sentinel-2 product: it is opened with the named bands alone."""
+    return () if _is_product(path) else reading.bands
+
+
+def _is_product(path: str) -> bool:
+    return (path.lower().endswith(".zip") or Path(path).is_dir()) and is_product(path)
 
 
 class ImagePool:

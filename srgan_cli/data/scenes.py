@@ -12,7 +12,7 @@ from rasterio.io import DatasetReader
 from rasterio.transform import Affine
 from rasterio.windows import Window
 
-from srgan_cli.data.images import Reading, open_image
+from srgan_cli.data.images import Reading, open_image, wanted_bands
 from srgan_cli.data.rasters import has_scale_offset, image_bands, name_of, read_pixels
 from srgan_cli.errors import RefusedError
 
@@ -78,7 +78,7 @@ def look_at(path: str, reading: Reading) -> Raster:
         RefusedError: it lacks bands, has an unusable type, or holds no valid pixel.
     """
     with open_image(path, reading) as dataset:
-        bands = _choose_bands(dataset, reading.bands, reading.num_bands)
+        bands = _choose_bands(dataset, wanted_bands(path, reading), reading.num_bands)
         _check_type(dataset, bands)
         values, valid = _look(dataset, bands, reading)
         if not valid.any():

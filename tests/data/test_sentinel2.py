@@ -170,6 +170,17 @@ def test_training_on_folders_and_zips_of_products(tmp_path, config):
     assert torch.isfinite(batch.lr).all()
 
 
+def test_band_numbers_are_for_other_files_than_products(tmp_path, config, scene):
+    root, numbers = make_product(tmp_path / "s2", bands=TEN_METRES)
+    other = str(scene("a.tif"))
+    data = open_training_data(
+        config(hr=[str(root), other], band_names=list(RGBN), bands=[4, 3, 2, 1], val_hr=str(root))
+    )
+    assert [row[3] for row in data.describe()[:2]] == ["1,2,3,4", "4,3,2,1"]
+    stored = data.radiometry.to_stored(data.validation().hr[0, 0])
+    assert np.isin(stored.round().numpy().astype(int) + 1000, numbers["B04"]).mean() > 0.99
+
+
 def test_a_vrt_and_addresses_reach_gdal_unharmed(tmp_path, scene, config):
     path = scene("a.tif")
     archive = tmp_path / "scenes.zip"
