@@ -29,11 +29,10 @@ from numpy.random import PCG64, Generator, SeedSequence
 from rasterio.transform import Affine
 
 from srgan_cli.config import RunConfig
-from srgan_cli.data.crops import TrainCrops
 from srgan_cli.data.images import ImagePool, build_reading
 from srgan_cli.data.landscape import draw_landscape
 from srgan_cli.data.rasters import gdal_env
-from srgan_cli.data.training import TrainingData, _cutter, open_training_data
+from srgan_cli.data.training import TrainingData, open_training_data
 
 LAYOUTS: dict[str, dict[str, Any]] = {
     "tiled, deflate": {
@@ -72,20 +71,11 @@ def main() -> None:
 def _measure(name: str, paths: Sequence[str], options: argparse.Namespace) -> None:
     config = _config(paths, options)
     data = open_training_data(config)
-    crops = TrainCrops(
-        data._train,
-        _cutter(config, data.radiometry, config.data.hr_crop_px),
-        config.training.seed,
-        config.data.min_valid_fraction,
-        config.data.augment,
-    )
+    crops = data.train_crops()
     count = options.batches * options.batch
     with gdal_env():
-        windows = [
-            window
-            for number in range(count)
-            for window in crops._cutter.windows(crops.place(number))
-        ]
+        windows = [window for number in range(count) for window in crops.windows(number)]
+    crops.close()
     reading = build_reading(config)
     spent: dict[str, list[Spent]] = {"bare": [], "many": [], "loader": []}
     for _ in range(options.repeat):

@@ -93,7 +93,8 @@ class ArrayDataset:
     def close(self) -> None:
         """Let go of the array, and with it of a mapped file."""
         self.closed = True
-        self._pixels = self._pixels[:0]
+        # Not a slice, which would keep the map.
+        self._pixels = np.empty((0, 0, 0), self._pixels.dtype)
 
     def __enter__(self) -> ArrayDataset:
         return self

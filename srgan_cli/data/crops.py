@@ -245,9 +245,10 @@ class TrainCrops:
             "check the disk, or take damaged files out of the list",
         )
 
-    def place(self, number: int) -> Place:
-        """Where crop `number` lies, if its file can be read."""
-        return self._place(Generator(PCG64(SeedSequence([self._seed, number]))))
+    def windows(self, number: int) -> list[tuple[str, Window, tuple[int, ...]]]:
+        """(path, window, bands) of what is read for crop `number`, if it can be read."""
+        place = self._place(Generator(PCG64(SeedSequence([self._seed, number]))))
+        return self._cutter.windows(place)
 
     def _crop(self, rng: Generator) -> Batch:
         crop = self._cutter.cut(self._place(rng), int(rng.integers(2**63)))

@@ -7,6 +7,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 
 from srgan_cli.data.sentinel2 import is_product, looks_like_product
@@ -64,7 +65,8 @@ def find_files(
 
 def _expand(path: Path, key: str, suffixes: Sequence[str]) -> list[Path]:
     if path.is_file():
-        return [path]
+        # GDAL's way to name a Sentinel-2 product.
+        return [path.parent if fnmatch(path.name, "MTD_MSIL*.xml") else path]
     if path.is_dir():
         return [path] if is_product(str(path)) else _search(path, key, suffixes)
     matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True))

@@ -78,6 +78,12 @@ def look_at(path: str, reading: Reading) -> Raster:
         RefusedError: it lacks bands, has an unusable type, or holds no valid pixel.
     """
     with open_image(path, reading) as dataset:
+        if dataset.count == 0:
+            parts = "\n  ".join(dataset.subdatasets) or "(none)"
+            raise RefusedError(
+                f"{path} holds no raster itself, only subdatasets:\n  {parts}",
+                "give one of them instead",
+            )
         bands = _choose_bands(dataset, wanted_bands(path, reading), reading.num_bands)
         _check_type(dataset, bands)
         values, valid = _look(dataset, bands, reading)

@@ -86,16 +86,7 @@ class TrainingData:
         Raises:
             SrganError: a file cannot be read.
         """
-        data = self._config.data
-        skip = data.on_bad_file == "skip"
-        crops = TrainCrops(
-            self._train,
-            _cutter(self._config, self.radiometry, data.hr_crop_px, self._fill_cache()),
-            self._config.training.seed,
-            data.min_valid_fraction,
-            data.augment,
-            skip,
-        )
+        data, crops = self._config.data, self.train_crops()
         size = data.train_batch_size
         starts = ((step * world + rank) * size for step in range(first_step, last_step))
         numbers = (list(range(start, start + size)) for start in starts)
@@ -104,6 +95,18 @@ class TrainingData:
             crops, numbers, data.num_workers, data.prefetch_factor, unreadable.add
         )
         return unreadable.told_at_the_end(batches)
+
+    def train_crops(self) -> TrainCrops:
+        """Sample number -> crop, for reading in whatever process; `train_batches` numbers them."""
+        data = self._config.data
+        return TrainCrops(
+            self._train,
+            _cutter(self._config, self.radiometry, data.hr_crop_px, self._fill_cache()),
+            self._config.training.seed,
+            data.min_valid_fraction,
+            data.augment,
+            data.on_bad_file == "skip",
+        )
 
     def _fill_cache(self) -> ImageCache | None:
         """The training images in memory, decoded at the first call; None without `Data.cache`."""
@@ -120,7 +123,7 @@ class TrainingData:
                 )
         return self._cache
 
-    def validation(self) -> Batch:
+    def validation(self, warn: Callable[[str], None] = lambda _: None) -> Batch:
         """The fixed validation crops, on the CPU: the same ones at every call and in every run of the seed."""
         data = self._config.data
         cutter = _cutter(self._config, self.radiometry, data.val_crop_px or data.hr_crop_px)
@@ -129,7 +132,8 @@ class TrainingData:
                 range(len(self._val)),
                 lambda index: cutter.cut(self._val[index], noise_seed=index),
                 data.on_bad_file == "skip",
-                [],
+                warn,
+                "validation crops",
             )
             cutter.close()
         return stack(crops)
@@ -166,7 +170,8 @@ def open_training_data(config: RunConfig) -> TrainingData:
                 pairs,
                 lambda pair: _look_at_pair(pair, config, radiometry),
                 config.data.on_bad_file == "skip",
-                warnings,
+                warnings.append,
+                "scenes",
             )
             for pairs in (sources.train, sources.val)
         )

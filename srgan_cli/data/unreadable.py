@@ -18,9 +18,13 @@ Read = TypeVar("Read")
 
 
 def readable(
-    items: Sequence[Asked], read: Callable[[Asked], Read], skip: bool, warnings: list[str]
+    items: Sequence[Asked],
+    read: Callable[[Asked], Read],
+    skip: bool,
+    warn: Callable[[str], None],
+    what: str,
 ) -> list[Read]:
-    """What `read` makes of each item; all are tried before anything is told.
+    """What `read` makes of each item, which messages call `what`; all are tried before anything is told.
 
     Raises:
         UnreadableError: Some cannot be read, unless `skip`: then they are left out with a warning,
@@ -35,25 +39,19 @@ def readable(
             failures.append(err)
     if failures:
         if not skip or not done:
-            raise refusal(failures, len(items))
-        warnings.append(skipped(failures, len(items)))
+            raise refusal(failures, f"{len(failures)} of {len(items)} {what}")
+        listed = f"{len(failures)} of {len(items)} {what} that cannot be read:{_listed(failures)}"
+        warn(f"Data.on_bad_file: skipped {listed}")
     return done
 
 
-def refusal(failures: Sequence[UnreadableError], among: int) -> UnreadableError:
-    """One error for all files that cannot be read at the start, out of `among` that were asked for."""
+def refusal(failures: Sequence[UnreadableError], count: str) -> UnreadableError:
+    """One error for everything that cannot be read; `count` says of it how much there is."""
     first = failures[0]
     hint = f"{first.hint}. Data.on_bad_file: skip leaves out what cannot be read"
     if len(failures) == 1:
         return UnreadableError(first.path, first.message, hint)
-    return UnreadableError(
-        first.path, f"{_count(failures, among)} cannot be read:{_listed(failures)}", hint
-    )
-
-
-def skipped(failures: Sequence[UnreadableError], among: int) -> str:
-    """The warning about files left out at the start."""
-    return f"Data.on_bad_file: skipped {_count(failures, among)} that cannot be read:{_listed(failures)}"
+    return UnreadableError(first.path, f"{count} cannot be read:{_listed(failures)}", hint)
 
 
 class UnreadableFiles:
@@ -86,10 +84,6 @@ class UnreadableFiles:
 
     def _most(self) -> list[tuple[str, int]]:
         return self._counts.most_common(NAMED)
-
-
-def _count(failures: Sequence[UnreadableError], among: int) -> str:
-    return f"{len(failures)} of {among} scenes"
 
 
 def _listed(failures: Sequence[UnreadableError]) -> str:

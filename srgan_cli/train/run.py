@@ -172,7 +172,7 @@ def _build_trainer(
 ) -> Trainer:
     precision, gan = config.training.precision, networks.step
     validator = Validator(
-        crops=data.validation(),
+        crops=data.validation(warn),
         config=config,
         device=device,
         adversarial=gan.adversarial,

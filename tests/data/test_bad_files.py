@@ -84,7 +84,7 @@ def many_names(count):
 def test_long_lists_are_cut_and_counted():
     count, read = many_names(40)
     with pytest.raises(UnreadableError) as caught:
-        readable(range(count), read, False, [])
+        readable(range(count), read, False, print, "scenes")
     assert "40 of 40 scenes cannot be read" in caught.value.message
     assert "4.tif" in caught.value.message
     assert "5.tif" not in caught.value.message
@@ -172,7 +172,10 @@ def test_validation_crops_that_fail_are_left_out(tiled, config):
     data = open_training_data(config(**settings(paths[:1], on_bad_file="skip", **val)))
     before = data.validation()
     damage(paths[2])
-    after = data.validation()
+    told = []
+    after = data.validation(told.append)
+    left_out = before.hr.shape[0] - after.hr.shape[0]
+    assert f"skipped {left_out} of 100 validation crops that cannot be read" in told[0]
     assert 50 < after.hr.shape[0] < before.hr.shape[0] == 100
     assert torch.equal(after.hr, data.validation().hr)
     strict = open_training_data(config(**settings(paths[:1], **val | {"val_hr": str(paths[1])})))

@@ -5,8 +5,6 @@ from hypothesis import strategies as st
 
 from srgan_cli.data import blocks
 from srgan_cli.data.blocks import within_block
-from srgan_cli.data.crops import Cutter, TrainCrops
-from srgan_cli.data.images import build_reading
 from srgan_cli.data.training import open_training_data
 
 
@@ -33,49 +31,42 @@ def tiled(write_raster):
     return write_raster("tiled.tif", pixels, tiled=True, blockxsize=128, blockysize=128)
 
 
-def places(data, config, scale):
-    crops = TrainCrops(
-        data._train,
-        Cutter(config.data.hr_crop_px, scale, data.radiometry, build_reading(config)),
-        seed=0,
-        min_valid_fraction=0.5,
-        augment=True,
-    )
-    return crops, [crops.place(number) for number in range(400)]
+def windows(data):
+    """What 400 crops read of the only file."""
+    crops = data.train_crops()
+    found = [window for number in range(400) for _, window, _ in crops.windows(number)]
+    crops.close()
+    return found
+
+
+def spans(window):
+    return (window.row_off, window.height), (window.col_off, window.width)
 
 
 def test_crops_of_large_sets_touch_one_block_and_stay_inside(tiled, config, monkeypatch):
     monkeypatch.setattr(blocks, "CACHE_BYTES", 1000)
-    settings = config(hr=str(tiled), val_hr=str(tiled), in_bands=2)
-    data = open_training_data(settings)
-    crops, found = places(data, settings, 4)
-    for place in found:
-        ((_, window, _),) = crops._cutter.windows(place)
-        assert 0 <= place.row <= 512 - 32
-        assert 0 <= place.col <= 400 - 32
-        assert place.row % 4 == place.col % 4 == 0
-        for start, length in ((window.row_off, window.height), (window.col_off, window.width)):
+    found = windows(open_training_data(config(hr=str(tiled), val_hr=str(tiled), in_bands=2)))
+    for window in found:
+        for (start, length), end in zip(spans(window), (512, 400), strict=True):
+            assert 0 <= start < start + length <= end
             assert start // 128 == (start + length - 1) // 128
-    assert len({(place.row, place.col) for place in found}) > 300
+            assert start % 4 == 0
+    assert len(set(found)) > 300
 
 
 def test_crops_of_small_sets_lie_anywhere(tiled, config):
-    settings = config(hr=str(tiled), val_hr=str(tiled), in_bands=2)
-    data = open_training_data(settings)
-    assert {scene.block for scene in data._train} == {None}
-    _, found = places(data, settings, 4)
-    crossing = [place for place in found if place.row // 128 != (place.row + 31) // 128]
-    assert len(crossing) > 40
+    found = windows(open_training_data(config(hr=str(tiled), val_hr=str(tiled), in_bands=2)))
+    starts = [spans(window)[0] for window in found]
+    assert sum(start // 128 != (start + length - 1) // 128 for start, length in starts) > 40
 
 
 def test_the_rows_kept_for_validation_stay_untouched(tiled, config, monkeypatch):
-    monkeypatch.setattr(blocks, "CACHE_BYTES", 1000)
-    settings = config(hr=str(tiled), in_bands=2)
-    data = open_training_data(settings)
-    (scene,) = data._train
-    assert scene.end_row < 450
-    _, found = places(data, settings, 4)
-    assert max(place.row for place in found) + 32 <= scene.end_row
+    ends = []
+    for cache_bytes in (1000, 10**9):
+        monkeypatch.setattr(blocks, "CACHE_BYTES", cache_bytes)
+        found = windows(open_training_data(config(hr=str(tiled), in_bands=2)))
+        ends.append(max(start + length for start, length in (spans(w)[0] for w in found)))
+    assert ends[0] <= ends[1] < 450
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import torch
 from products import TEN_METRES, make_product, write_jp2, zip_product
 from rasterio.windows import Window
 
+from srgan_cli.data.finding import find_files
 from srgan_cli.data.images import Reading, open_image
 from srgan_cli.data.rasters import UnreadableError, gdal_env, read_pixels
 from srgan_cli.data.sentinel2 import NODATA, is_product, normal_name
@@ -165,6 +166,8 @@ def test_training_on_folders_and_zips_of_products(tmp_path, config):
     assert sorted(row[0].rpartition(".")[2] for row in rows) == ["SAFE", "SAFE", "zip"]
     assert data.band_names == ("B4", "B3", "B2", "B8")
     assert data.gsd_m == 10
+    named = find_files(str(tmp_path), [f"{roots[0].name}/MTD_MSIL1C.xml"], "Data.hr")
+    assert named == [str(roots[0])]
     batch = next(data.train_batches(0, 1))
     assert float(batch.hr.min()) >= 100 / 3000 - 1e-6
     assert torch.isfinite(batch.lr).all()
