@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 import torch
 from rasterio.transform import Affine
 from torch.testing import assert_close
@@ -404,21 +405,17 @@ def test_a_file_cut_short_behind_its_overviews_is_named(write_raster, config):
     assert f"cannot read {path}" in refused(config(hr=str(path), in_bands=1)).message
 
 
-def test_a_file_of_subdatasets_lists_them(tmp_path, config):
-    source = tmp_path / "a.tif"
-    profile = {"driver": "GTiff", "count": 1, "height": 64, "width": 64, "dtype": "uint16"}
-    with rasterio.open(source, "w", **profile, transform=Affine(2, 0, 0, 0, -2, 0)) as dataset:
-        dataset.write(np.ones((1, 64, 64), np.uint16))
-    vrt = tmp_path / "parts.vrt"
-    vrt.write_text(
-        '<VRTDataset rasterXSize="64" rasterYSize="64"><Metadata domain="SUBDATASETS">'
-        f'<MDI key="SUBDATASET_1_NAME">GTIFF_DIR:1:{source}</MDI>'
-        '<MDI key="SUBDATASET_1_DESC">one</MDI></Metadata></VRTDataset>'
-    )
-    err = refused(config(hr=str(vrt), in_bands=1))
-    assert f"holds no raster itself, only subdatasets:\n  GTIFF_DIR:1:{source}" in err.message
-    settings = {"in_bands": 1, "normalization": "identity"}
-    open_training_data(config(hr=f"GTIFF_DIR:1:{source}", val_hr=str(source), **settings))
+def test_a_file_of_subdatasets_lists_them(write_raster, tmp_path, config):
+    source = str(write_raster("a.tif", np.full((1, 256, 256), 100, np.uint8)))
+    path = tmp_path / "parts.gpkg"
+    for name in ("NORTH", "SOUTH"):
+        options = {"RASTER_TABLE": name, "APPEND_SUBDATASET": "YES"}
+        rasterio.shutil.copy(source, path, driver="GPKG", **options)
+    err = refused(config(hr=str(path), in_bands=1, normalization="uint8"))
+    assert f"holds no raster itself, only subdatasets:\n  GPKG:{path}:NORTH" in err.message
+    part = {"hr": f"GPKG:{path}:NORTH", "bands": [1], "normalization": "uint8"}
+    data = open_training_data(config(**part, in_bands=1, val_hr=source))
+    assert float(first_batch(data).hr.mean()) == pytest.approx(100 / 255)
 
 
 def test_bands_in_different_order_are_refused(scene, config):
