@@ -44,8 +44,9 @@ def same(left, right):
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_crops_from_memory_are_those_from_the_files(sets, config, kind, num_workers, monkeypatch):
     monkeypatch.setattr(cache, "PIECE_BYTES", 5000)
-    files = open_training_data(config(**sets[kind]))
-    memory = open_training_data(config(**sets[kind], cache="ram", num_workers=num_workers))
+    common = sets[kind] | {"val_hr": sets["plain"]["hr"][0]}
+    files = open_training_data(config(**common))
+    memory = open_training_data(config(**common, cache="ram", num_workers=num_workers))
     assert same(files.train_batches(0, 6), memory.train_batches(0, 6))
 
 
