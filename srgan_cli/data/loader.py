@@ -86,7 +86,8 @@ def _load_in_workers(
     crops: TrainCrops, numbers: Iterable[list[int]], num_workers: int, prefetch_factor: int
 ) -> Generator[Loaded, None, None]:
     batches = _start_loader(crops, numbers, num_workers, prefetch_factor)
-    unpacker = Unpacker(pin=torch.cuda.is_available())
+    # Where CUDA is used, that is; a training on the CPU beside a GPU does not wake it.
+    unpacker = Unpacker(pin=torch.cuda.is_initialized())
     try:
         for batch in batches:
             if isinstance(batch, SrganError):

@@ -1,3 +1,5 @@
+import contextlib
+
 import pytest
 import torch
 
@@ -43,6 +45,68 @@ def test_closing_closes_the_loader():
 def test_other_devices_get_copies():
     batches = list(on_device(Source(2)(), torch.device("meta")))
     assert [part.device.type for batch in batches for part in batch] == ["meta"] * 6
+
+
+class Recorded:
+    """A tensor and a stream that only note what is asked of them."""
+
+    def __init__(self, name, log, pinned=False):
+        self.name, self.log, self.pinned = name, log, pinned
+
+    def is_pinned(self):
+        return self.pinned
+
+    def pin_memory(self):
+        self.log.append(f"pin {self.name}")
+        return Recorded(self.name, self.log, pinned=True)
+
+    def to(self, device, non_blocking):
+        assert non_blocking
+        assert self.pinned
+        self.log.append(f"copy {self.name}")
+        return Recorded(self.name, self.log)
+
+    def record_stream(self, stream):
+        self.log.append(f"{stream.name} uses {self.name}")
+
+    def wait_stream(self, stream):
+        self.log.append(f"{self.name} waits for {stream.name}")
+
+
+def test_the_order_of_copies_and_waits_on_cuda(monkeypatch):
+    log = []
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: Recorded("copies", log))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Recorded("steps", log))
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
+
+    def source():
+        for name in "ABC":
+            log.append(f"read {name}")
+            yield Batch(*(Recorded(name, log, pinned=name != "A"),) * 3)
+
+    batches = on_device(source(), torch.device("cuda"))
+    for name in "ABC":
+        assert next(batches).lr.name == name
+        log.append(f"step {name}")
+    assert next(batches, None) is None
+    short = [line for index, line in enumerate(log) if line not in log[:index]]
+    assert short == [
+        "read A",
+        "pin A",
+        "copy A",
+        "steps waits for copies",
+        "steps uses A",
+        "read B",
+        "copy B",
+        "step A",
+        "steps uses B",
+        "read C",
+        "copy C",
+        "step B",
+        "steps uses C",
+        "step C",
+    ]
+    assert log.count("steps waits for copies") == 3
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -3,7 +3,6 @@ import zipfile
 
 import numpy as np
 import pytest
-import rasterio
 import torch
 from products import TEN_METRES, make_product, write_jp2, zip_product
 from rasterio.windows import Window
@@ -182,36 +181,3 @@ def test_band_numbers_are_for_other_files_than_products(tmp_path, config, scene)
     assert [row[3] for row in data.describe()[:2]] == ["1,2,3,4", "4,3,2,1"]
     stored = data.radiometry.to_stored(data.validation().hr[0, 0])
     assert np.isin(stored.round().numpy().astype(int) + 1000, numbers["B04"]).mean() > 0.99
-
-
-def test_a_vrt_and_addresses_reach_gdal_unharmed(tmp_path, scene, config):
-    path = scene("a.tif")
-    archive = tmp_path / "scenes.zip"
-    with zipfile.ZipFile(archive, "w") as file:
-        file.write(path, "inner/a.tif")
-    vrt = tmp_path / "a.vrt"
-    with rasterio.open(path) as dataset:
-        vrt.write_text(
-            f'<VRTDataset rasterXSize="{dataset.width}" rasterYSize="{dataset.height}">'
-            + "".join(
-                f'<VRTRasterBand dataType="UInt16" band="{band}"><SimpleSource><SourceFilename '
-                f'relativeToVRT="1">a.tif</SourceFilename><SourceBand>{band}</SourceBand>'
-                "</SimpleSource></VRTRasterBand>"
-                for band in range(1, 5)
-            )
-            + "</VRTDataset>"
-        )
-    batches = []
-    for hr in (
-        str(path),
-        str(vrt),
-        f"/vsizip/{archive}/inner/a.tif",
-        f"zip://{archive}!inner/a.tif",
-    ):
-        data = open_training_data(config(hr=hr, val_hr=str(path)))
-        batches.append(next(data.train_batches(0, 1)))
-    for other in batches[1:]:
-        assert torch.equal(other.hr, batches[0].hr)
-    for address in ("s3://no-such-bucket/a.tif", "/vsicurl/http://localhost:1/a.tif"):
-        with pytest.raises(RefusedError, match=f"Data.hr: cannot open {address}: "):
-            open_training_data(config(hr=address))
