@@ -69,11 +69,12 @@ def check_memory(rasters: Sequence[Raster], shared: bool) -> None:
         rasters: What would be cached.
         shared: Whether other processes read it too.
     """
-    needed = sum(_size(raster) for raster in {raster.path: raster for raster in rasters}.values())
+    files = {raster.path: raster for raster in rasters}
+    needed = sum(_size(raster) for raster in files.values())
     for what, free, hint in _limits(shared):
         if needed > SHARE * free:
             raise RefusedError(
-                f"Data.cache: ram needs {_gb(needed)} for {len(rasters)} files, "
+                f"Data.cache: ram needs {_gb(needed)} for {len(files)} files, "
                 f"but of the {_gb(free)} free in {what} at most {SHARE:.0%} may be taken",
                 f"set Data.cache: none{hint}",
             )

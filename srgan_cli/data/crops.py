@@ -307,7 +307,12 @@ class TrainCrops:
 
 
 def fixed_places(
-    scenes: Sequence[Scene], cutter: Cutter, count: int, seed: int, min_valid_fraction: float
+    scenes: Sequence[Scene],
+    cutter: Cutter,
+    count: int,
+    seed: int,
+    min_valid_fraction: float,
+    skip_unreadable: bool = False,
 ) -> list[Place]:
     """At most `count` places of crops that do not overlap and hold enough valid pixels.
 
@@ -325,7 +330,13 @@ def fixed_places(
         row, col = divmod(int(cell - ends[index]) + rows * cols, cols)
         scene = scenes[index]
         place = Place(scene, scene.first_row + row * size, col * size)
-        if not len(scene.valid_spots) or cutter.valid_fraction(place) >= min_valid_fraction:
+        try:
+            fits = not len(scene.valid_spots) or cutter.valid_fraction(place) >= min_valid_fraction
+        except UnreadableError:
+            if not skip_unreadable:
+                raise
+            continue
+        if fits:
             places.append(place)
             if len(places) == count:
                 break

@@ -87,7 +87,7 @@ def _load_in_workers(
 ) -> Generator[Loaded, None, None]:
     batches = _start_loader(crops, numbers, num_workers, prefetch_factor)
     # Where CUDA is used, that is; a training on the CPU beside a GPU does not wake it.
-    unpacker = Unpacker(pin=torch.cuda.is_initialized())
+    unpacker = Unpacker(pin=torch.cuda.is_initialized())  # type: ignore[no-untyped-call]  # torch does not say
     try:
         for batch in batches:
             if isinstance(batch, SrganError):

@@ -143,13 +143,14 @@ def read_pixels(
     valid = _masks(dataset, window, bands, shape)
     if nodata is not None:
         valid &= (stored != nodata).all(axis=0)
+    if scale_offset:
+        stored = _unscaled(stored, dataset, bands)
+    if stored.dtype.kind != "f":
+        return stored.astype(np.float32), valid
     # float64 holds values that float32 does not; they come out infinite, hence invalid.
     with np.errstate(over="ignore"):
-        values: NDArray[np.float32] = (
-            _unscaled(stored, dataset, bands) if scale_offset else stored
-        ).astype(np.float32)
-    if stored.dtype.kind == "f":
-        valid &= np.isfinite(values).all(axis=0)
+        values: NDArray[np.float32] = stored.astype(np.float32)
+    valid &= np.isfinite(values).all(axis=0)
     return values, valid
 
 

@@ -70,8 +70,10 @@ class Raster:
         return bool(self.crs) and self.transform != Affine.identity()
 
 
-def look_at(path: str, reading: Reading) -> Raster:
+def look_at(path: str, reading: Reading, part: Window | None = None) -> Raster:
     """Open a raster and check that it can be trained on; call it inside a `gdal_env`.
+
+    Pixels are looked at in `part` of it alone, where that is given.
 
     Raises:
         UnreadableError: it cannot be opened or read.
@@ -86,7 +88,8 @@ def look_at(path: str, reading: Reading) -> Raster:
             )
         bands = _choose_bands(dataset, wanted_bands(path, reading), reading.num_bands)
         _check_type(dataset, bands)
-        values, valid = _look(dataset, bands, reading)
+        part = part or Window(0, 0, dataset.width, dataset.height)
+        values, valid = _look(dataset, bands, reading, part)
         if not valid.any():
             raise RefusedError(
                 f"{path} holds no valid pixel in bands {_listed(bands)}: all are nodata, masked or NaN",
@@ -107,7 +110,7 @@ def look_at(path: str, reading: Reading) -> Raster:
             low=float(low),
             high=float(high),
             valid_fraction=float(valid.mean()),
-            valid_spots=_spots(valid, dataset.shape),
+            valid_spots=_spots(valid, part),
             block=tuple(dataset.block_shapes[bands[0] - 1]),
         )
 
@@ -153,19 +156,19 @@ def _check_type(dataset: DatasetReader, bands: Sequence[int]) -> None:
 
 
 def _look(
-    dataset: DatasetReader, bands: Sequence[int], reading: Reading
+    dataset: DatasetReader, bands: Sequence[int], reading: Reading, part: Window
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    height, width = dataset.shape
+    height, width = part.height, part.width
     by_overviews = bool(dataset.overviews(bands[0]))
     by_patches = not by_overviews and height * width > WHOLE_READ_PIXELS
     if by_overviews or by_patches:
         # What follows does not read all pixels; of a file cut short the last ones are missing.
-        _read(dataset, Window(0, 0, 1, 1), bands, reading)
-        _read(dataset, Window(width - 1, height - 1, 1, 1), bands, reading)
+        for row, col in ((0, 0), (dataset.height - 1, dataset.width - 1)):
+            _read(dataset, Window(col, row, 1, 1), bands, reading)
     if by_patches:
-        return _look_at_patches(dataset, bands, reading)
+        return _look_at_patches(dataset, bands, reading, part)
     shape = (min(height, LOOK_PX), min(width, LOOK_PX))
-    return _read(dataset, Window(0, 0, width, height), bands, reading, shape)
+    return _read(dataset, part, bands, reading, shape)
 
 
 def _read(
@@ -179,13 +182,13 @@ def _read(
 
 
 def _look_at_patches(
-    dataset: DatasetReader, bands: Sequence[int], reading: Reading
+    dataset: DatasetReader, bands: Sequence[int], reading: Reading, part: Window
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """A mosaic of small patches from the middle of each cell of a grid."""
     side = LOOK_PX // PATCHES
     rows, cols = (
-        [int((i + 0.5) * length / PATCHES) - side // 2 for i in range(PATCHES)]
-        for length in dataset.shape
+        [start + int((i + 0.5) * length / PATCHES) - side // 2 for i in range(PATCHES)]
+        for start, length in ((part.row_off, part.height), (part.col_off, part.width))
     )
     values = np.empty((len(bands), LOOK_PX, LOOK_PX), dtype=np.float32)
     valid = np.empty((LOOK_PX, LOOK_PX), dtype=np.bool_)
@@ -197,12 +200,13 @@ def _look_at_patches(
     return values, valid
 
 
-def _spots(valid: NDArray[np.bool_], shape: tuple[int, int]) -> NDArray[np.int32]:
+def _spots(valid: NDArray[np.bool_], part: Window) -> NDArray[np.int32]:
     if valid.all():
         return np.empty((0, 2), dtype=np.int32)
     cells = np.argwhere(valid)
     chosen = cells[:: max(1, len(cells) // NUM_SPOTS)]
-    return np.asarray((chosen + 0.5) * shape / np.array(valid.shape), dtype=np.int32)
+    places = (chosen + 0.5) * (part.height, part.width) / np.array(valid.shape)
+    return np.asarray(places, dtype=np.int32) + np.array([part.row_off, part.col_off], np.int32)
 
 
 def _pixel_size_m(dataset: DatasetReader) -> float | None:

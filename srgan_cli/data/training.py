@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.random import PCG64, SeedSequence
 from numpy.random import Generator as RandomGenerator
+from rasterio.windows import Window
 
 from srgan_cli.data.batch import Batch, stack
 from srgan_cli.data.blocks import dear_reads, worth_aligning
@@ -228,6 +229,12 @@ def _look_at_pair(pair: Pair, config: RunConfig, radiometry: Radiometry) -> Look
         )
         check_crop(common, data.hr_crop_px, scale, "Data.hr_crop_px")
         check_range(lr, radiometry)
+    if common.width + scale < hr.width or common.height + scale < hr.height:
+        # A mosaic: what counts is what it shows here.
+        part = Window(at.hr_col, at.hr_row, common.width, common.height)
+        with _naming(pair.hr_key):
+            hr = look_at(pair.hr, build_reading(config), part)
+            check_range(hr, radiometry)
     return hr, lr
 
 
@@ -310,7 +317,12 @@ def _validation_places(
     cutter = _cutter(config, radiometry, data.val_crop_px or data.hr_crop_px)
     with gdal_env():
         places = fixed_places(
-            scenes, cutter, data.val_crops, config.training.seed, data.min_valid_fraction
+            scenes,
+            cutter,
+            data.val_crops,
+            config.training.seed,
+            data.min_valid_fraction,
+            data.on_bad_file == "skip",
         )
         cutter.close()
     if not places:

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from srgan_cli.data.rasters import UnreadableError
+from srgan_cli.data.crops import Cutter, fixed_places
+from srgan_cli.data.images import build_reading
+from srgan_cli.data.rasters import UnreadableError, gdal_env
 from srgan_cli.data.training import open_training_data
 from srgan_cli.data.unreadable import readable
 from srgan_cli.errors import RefusedError
@@ -182,3 +184,20 @@ def test_validation_crops_that_fail_are_left_out(tiled, config):
     damage(paths[1])
     with pytest.raises(RefusedError, match="cannot read"):
         strict.validation()
+
+
+def test_places_for_validation_that_cannot_be_judged_are_left_out(write_raster, config):
+    pixels = np.random.default_rng(0).integers(300, 4000, (2, 256, 256)).astype(np.uint16)
+    pixels[:, :20, :30] = 0
+    options = {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate"}
+    path = write_raster("a.tif", pixels, nodata=0, **options)
+    chosen = config(**settings([path], val_hr=str(path), val_crops=100))
+    data = open_training_data(chosen)
+    damage(path)
+    scene = data._train[0]
+    cutter = Cutter(32, 4, data.radiometry, build_reading(chosen))
+    with gdal_env():
+        with pytest.raises(UnreadableError, match="cannot read"):
+            fixed_places([scene], cutter, 100, 0, 0.5)
+        found = fixed_places([scene], cutter, 100, 0, 0.5, skip_unreadable=True)
+    assert 5 < len(found) < len(data._val)

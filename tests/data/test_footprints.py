@@ -180,6 +180,33 @@ def test_a_mosaic_of_hr_serves_chips_of_lr(write_raster, config, tmp_path):
     torch.testing.assert_close(torch.nn.functional.avg_pool2d(batch.hr, 2), batch.lr)
 
 
+def test_a_mosaic_is_judged_by_what_it_shows_of_each_chip(write_raster, config, tmp_path):
+    hr = np.full((1, 900, 900), 1000, np.uint16)
+    hr[:, :, 600:] = 0
+    hr[:, 140:180, 10:100] = 0
+    write_raster("mosaic.tif", hr, transform=grid(5), nodata=0)
+    names = []
+    for name, row, col in (("good", 100, 0), ("none", 400, 700)):
+        chip = np.full((1, 50, 50), 1000, np.uint16)
+        at = grid(10, 500_000 + 5 * col, 5_000_000 - 5 * row)
+        names.append(str(write_raster(f"{name}.tif", chip, transform=at)))
+
+    def opened(*chips):
+        lines = [f"{tmp_path}/mosaic.tif,{chip},train" for chip in chips]
+        lines.append(f"{tmp_path}/mosaic.tif,{names[0]},val")
+        (tmp_path / "pairs.csv").write_text("\n".join(["hr,lr,split", *lines]))
+        return open_training_data(
+            config(scale=2, in_bands=1, pairs=str(tmp_path / "pairs.csv"), min_valid_fraction=0.6)
+        )
+
+    (scene,) = opened(names[0])._train
+    share = 1 - 40 * 90 / 100**2
+    assert scene.valid_fraction == pytest.approx(share, abs=0.02)
+    assert scene.valid_spots.max() < 100
+    with pytest.raises(RefusedError, match=r"mosaic.tif holds no valid pixel in bands 1"):
+        opened(*names)
+
+
 def test_common_ground_smaller_than_a_crop_is_refused(write_raster, config, tmp_path):
     write_raster("hr.tif", np.full((1, 96, 96), 1000, np.uint16), transform=grid(5))
     write_raster("lr.tif", np.full((1, 20, 20), 1000, np.uint16), transform=grid(10))
