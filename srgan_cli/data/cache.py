@@ -16,6 +16,7 @@ from rasterio.windows import Window
 from torch import Tensor
 
 from srgan_cli.data.arrays import ArrayDataset
+from srgan_cli.data.handover import SHARED_FOLDER
 from srgan_cli.data.images import Reading, open_image
 from srgan_cli.data.rasters import UnreadableError, read_stored, valid_mask
 from srgan_cli.data.scenes import Raster
@@ -26,9 +27,6 @@ SHARE = 0.8
 
 PIECE_BYTES = 64 * 2**20
 """Read at once while filling."""
-
-SHARED_FOLDER = "/dev/shm"
-"""Where Linux keeps memory shared by processes; containers often make it small."""
 
 _ALIGNMENT = 64
 

@@ -8,7 +8,9 @@ places in turn, and only the first batch of each place carries the memory along.
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -17,9 +19,37 @@ from torch.utils.data import get_worker_info
 
 from srgan_cli.data.batch import Batch
 from srgan_cli.data.rasters import UnreadableError
+from srgan_cli.errors import RefusedError
 
 Failures = tuple[UnreadableError, ...]
 Shapes = tuple[tuple[int, ...], ...]
+
+
+SHARED_FOLDER = "/dev/shm"
+"""Where Linux keeps memory shared by processes; containers often make it small."""
+
+
+def check_room(batch: Sequence[tuple[int, ...]], num_workers: int, num_places: int) -> None:
+    """RefusedError where the places of all loader processes do not fit into shared memory.
+
+    Writing beyond its end would kill a loader process without a word.
+
+    Args:
+        batch: Shapes of a batch's images.
+        num_workers: Loader processes.
+        num_places: Of each of them.
+    """
+    if not num_workers or not Path(SHARED_FOLDER).is_dir():
+        return
+    needed = 4 * sum(math.prod(shape) for shape in batch) * num_workers * num_places
+    free = shutil.disk_usage(SHARED_FOLDER).free
+    if needed > free:
+        raise RefusedError(
+            f"Data.num_workers: {num_workers} loader processes hand over batches in {SHARED_FOLDER}; they need "
+            f"{needed / 2**20:.0f} MiB, but {free / 2**20:.0f} MiB are free",
+            "make it larger (docker run --shm-size), or lower Data.num_workers, Data.prefetch_factor or "
+            "Data.train_batch_size",
+        )
 
 
 class Packed(NamedTuple):

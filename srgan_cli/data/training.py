@@ -26,6 +26,7 @@ from srgan_cli.data.checks import (
 from srgan_cli.data.crops import Cutter, Place, Scene, TrainCrops, fixed_places
 from srgan_cli.data.degradation import margin_px
 from srgan_cli.data.footprints import align, loose_pairs, scene_of
+from srgan_cli.data.handover import check_room
 from srgan_cli.data.images import build_reading
 from srgan_cli.data.loader import in_process, load_batches
 from srgan_cli.data.radiometry import Radiometry, build_radiometry
@@ -191,6 +192,7 @@ def open_training_data(config: RunConfig) -> TrainingData:
             f"only one scene: its last {lower.end_row - lower.first_row} of {lower.height} rows are "
             "for validation; a second scene would tell more"
         )
+    _check_room(config)
     if config.data.cache == "ram":
         check_memory(
             [raster for pair in train for raster in pair if raster], config.data.num_workers > 0
@@ -206,6 +208,14 @@ def open_training_data(config: RunConfig) -> TrainingData:
     places = _validation_places(val_scenes, config, radiometry)
     roles = _roles(train, "train" if val else "train, val") + _roles(val, "val")
     return TrainingData(config, radiometry, train_scenes, places, roles, warnings)
+
+
+def _check_room(config: RunConfig) -> None:
+    data, bands = config.data, config.model.in_bands
+    size, side = data.train_batch_size, data.hr_crop_px
+    lr_side = side // config.generator.scaling_factor
+    batch = [(size, bands, lr_side, lr_side), (size, bands, side, side), (size, 1, side, side)]
+    check_room(batch, data.num_workers, data.prefetch_factor + 1)
 
 
 def _look_at_pair(pair: Pair, config: RunConfig, radiometry: Radiometry) -> Looked:

@@ -1,12 +1,15 @@
 import importlib.util
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from srgan_cli.data import handover
 from srgan_cli.data.batch import Batch
 from srgan_cli.data.handover import Packer, Unpacker
+from srgan_cli.errors import RefusedError
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,6 +61,27 @@ def test_loader_processes_lose_no_batch_of_many(scene, config):
     kept = list(data.train_batches(0, 60))
     for left, right in zip(alone, kept, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(left, right, strict=True))
+
+
+def test_shared_memory_that_is_too_small_is_refused_before_it_kills(
+    scene, config, monkeypatch, tmp_path
+):
+    from srgan_cli.data.training import open_training_data
+
+    path = str(scene("a.tif"))
+    monkeypatch.setattr(handover, "SHARED_FOLDER", str(tmp_path))
+    usage = SimpleNamespace(free=2**20)
+    monkeypatch.setattr(handover.shutil, "disk_usage", lambda _: usage)
+    # 32 crops of 4 bands: 0.7 MB for each of the 2 * 3 places.
+    large = config(hr=path, val_hr=path, train_batch_size=32, num_workers=2)
+    with pytest.raises(
+        RefusedError, match=r"Data.num_workers: 2 loader .* need 4 MiB, but 1 MiB"
+    ) as caught:
+        open_training_data(large)
+    assert "--shm-size" in caught.value.hint
+    open_training_data(config(hr=path, val_hr=path, train_batch_size=32, num_workers=0))
+    usage.free = 2**23
+    open_training_data(large)
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs Linux' account of processes")

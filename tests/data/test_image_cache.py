@@ -1,3 +1,6 @@
+import shutil
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -83,8 +86,12 @@ def test_shared_memory_that_is_too_small_is_refused_with_the_way_on(
     sets, config, monkeypatch, tmp_path
 ):
     monkeypatch.setattr(cache, "SHARED_FOLDER", str(tmp_path))
+    small_folder = SimpleNamespace(free=64 * 1024)
+    elsewhere = shutil.disk_usage
     monkeypatch.setattr(
-        cache.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 64 * 1024})
+        cache.shutil,
+        "disk_usage",
+        lambda folder: small_folder if folder == str(tmp_path) else elsewhere(folder),
     )
     small = {**sets["plain"], "cache": "ram"}
     open_training_data(config(**small, num_workers=0))
