@@ -29,19 +29,24 @@ SHARED_FOLDER = "/dev/shm"
 """Where Linux keeps memory shared by processes; containers often make it small."""
 
 
-def check_room(batch: Sequence[tuple[int, ...]], num_workers: int, num_places: int) -> None:
+def crop_floats(crop_px: int, bands: int, scale: int) -> int:
+    """Numbers of a crop: LR, HR and the mask."""
+    return (bands + 1) * crop_px**2 + bands * (crop_px // scale) ** 2
+
+
+def check_room(floats: int, num_workers: int, num_places: int) -> None:
     """RefusedError where the places of all loader processes do not fit into shared memory.
 
     Writing beyond its end would kill a loader process without a word.
 
     Args:
-        batch: Shapes of a batch's images.
+        floats: Numbers of a batch.
         num_workers: Loader processes.
         num_places: Of each of them.
     """
     if not num_workers or not Path(SHARED_FOLDER).is_dir():
         return
-    needed = 4 * sum(math.prod(shape) for shape in batch) * num_workers * num_places
+    needed = 4 * floats * num_workers * num_places
     free = shutil.disk_usage(SHARED_FOLDER).free
     if needed > free:
         raise RefusedError(

@@ -26,7 +26,7 @@ from srgan_cli.data.checks import (
 from srgan_cli.data.crops import Cutter, Place, Scene, TrainCrops, fixed_places
 from srgan_cli.data.degradation import margin_px
 from srgan_cli.data.footprints import align, loose_pairs, scene_of
-from srgan_cli.data.handover import check_room
+from srgan_cli.data.handover import check_room, crop_floats
 from srgan_cli.data.images import build_reading
 from srgan_cli.data.loader import in_process, load_batches
 from srgan_cli.data.radiometry import Radiometry, build_radiometry
@@ -163,15 +163,16 @@ def open_training_data(config: RunConfig) -> TrainingData:
     Raises:
         RefusedError: something does not fit; the message names the file and the key.
     """
-    radiometry = build_radiometry(config.data.normalization)
-    sources = find_sources(config.data)
+    data, bands, scale = config.data, config.model.in_bands, config.generator.scaling_factor
+    radiometry = build_radiometry(data.normalization)
+    sources = find_sources(data)
     warnings = list(sources.warnings)
     with gdal_env():
         train, val = (
             readable(
                 pairs,
                 lambda pair: _look_at_pair(pair, config, radiometry),
-                config.data.on_bad_file == "skip",
+                data.on_bad_file == "skip",
                 warnings.append,
                 "scenes",
             )
@@ -179,43 +180,34 @@ def open_training_data(config: RunConfig) -> TrainingData:
         )
     check_band_order([hr for hr, _ in (*train, *val)])
     if val:
-        train_scenes = [scene_of(looked, config.generator.scaling_factor) for looked in train]
-        val_scenes = [scene_of(looked, config.generator.scaling_factor) for looked in val]
+        train_scenes = [scene_of(looked, scale) for looked in train]
+        val_scenes = [scene_of(looked, scale) for looked in val]
     elif len(train) > 1:
         train, val = _hold_back(train, config)
-        train_scenes = [scene_of(looked, config.generator.scaling_factor) for looked in train]
-        val_scenes = [scene_of(looked, config.generator.scaling_factor) for looked in val]
+        train_scenes = [scene_of(looked, scale) for looked in train]
+        val_scenes = [scene_of(looked, scale) for looked in val]
     else:
-        upper, lower = _cut_in_two(scene_of(train[0], config.generator.scaling_factor), config)
+        upper, lower = _cut_in_two(scene_of(train[0], scale), config)
         train_scenes, val_scenes = [upper], [lower]
         warnings.append(
             f"only one scene: its last {lower.end_row - lower.first_row} of {lower.height} rows are "
             "for validation; a second scene would tell more"
         )
-    _check_room(config)
-    if config.data.cache == "ram":
-        check_memory(
-            [raster for pair in train for raster in pair if raster], config.data.num_workers > 0
-        )
+    floats = crop_floats(data.hr_crop_px, bands, scale) * data.train_batch_size
+    check_room(floats, data.num_workers, data.prefetch_factor + 1)
+    if data.cache == "ram":
+        check_memory([raster for pair in train for raster in pair if raster], data.num_workers > 0)
     else:
-        warnings += dear_reads([hr for hr, _ in train], config.data.hr_crop_px)
+        warnings += dear_reads([hr for hr, _ in train], data.hr_crop_px)
     if worth_aligning([hr for hr, _ in train]):
         blocks = {hr.path: hr.block for hr, _ in train}
         train_scenes = [replace(scene, block=blocks[scene.hr]) for scene in train_scenes]
-    warnings += loose_pairs([*train, *val], config.generator.scaling_factor)
+    warnings += loose_pairs([*train, *val], scale)
     warnings += inconsistencies([hr for hr, _ in (*train, *val)])
     warnings += overlaps([hr for hr, _ in train], [hr for hr, _ in val])
     places = _validation_places(val_scenes, config, radiometry)
     roles = _roles(train, "train" if val else "train, val") + _roles(val, "val")
     return TrainingData(config, radiometry, train_scenes, places, roles, warnings)
-
-
-def _check_room(config: RunConfig) -> None:
-    data, bands = config.data, config.model.in_bands
-    size, side = data.train_batch_size, data.hr_crop_px
-    lr_side = side // config.generator.scaling_factor
-    batch = [(size, bands, lr_side, lr_side), (size, bands, side, side), (size, 1, side, side)]
-    check_room(batch, data.num_workers, data.prefetch_factor + 1)
 
 
 def _look_at_pair(pair: Pair, config: RunConfig, radiometry: Radiometry) -> Looked:

@@ -95,3 +95,13 @@ def test_neither_files_nor_memory_grow(tmp_path, workers, kind):
     assert files <= 0
     # A file left open for each crop, or a crop kept, would be ten times as much.
     assert megabytes < leaks.ALLOWANCE_MB
+
+
+def test_the_room_of_a_crop_is_that_of_its_images(scene, config):
+    from srgan_cli.data.training import open_training_data
+
+    path = str(scene("a.tif"))
+    for scale in (2, 4):
+        data = open_training_data(config(scale=scale, hr=path, val_hr=path))
+        crop = data.train_crops()[0]
+        assert handover.crop_floats(32, 4, scale) == sum(image.numel() for image in crop)
