@@ -57,7 +57,7 @@ def main() -> None:
         sets = (
             {"given": [str(path) for path in options.hr]}
             if options.hr
-            else _make_sets(Path(folder), options.scenes, options.side)
+            else _make_sets(Path(folder), options.scenes, options.side, options.layouts)
         )
         print(f"{torch.__version__=} {rasterio.__version__=} {multiprocessing.cpu_count()} cores")
         print(
@@ -174,7 +174,9 @@ def _config(paths: Sequence[str], options: argparse.Namespace) -> RunConfig:
     )
 
 
-def _make_sets(folder: Path, scenes: int, side: int) -> dict[str, list[str]]:
+def _make_sets(
+    folder: Path, scenes: int, side: int, layouts: Sequence[str]
+) -> dict[str, list[str]]:
     images = [draw_landscape(side, Generator(PCG64(SeedSequence([0, i])))) for i in range(3)]
     return {
         layout: [
@@ -182,6 +184,7 @@ def _make_sets(folder: Path, scenes: int, side: int) -> dict[str, list[str]]:
             for index in range(scenes)
         ]
         for layout, profile in LAYOUTS.items()
+        if not layouts or layout in layouts
     }
 
 
@@ -208,6 +211,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--hr", nargs="*", default=[], type=Path, help="scenes to read instead")
     parser.add_argument("--bands", type=int, default=4)
     parser.add_argument("--normalization", default="sen2_stretch_10k")
+    parser.add_argument("--layouts", nargs="*", choices=list(LAYOUTS), help="default: all")
     parser.add_argument("--scenes", type=int, default=12)
     parser.add_argument("--side", type=int, default=2048)
     parser.add_argument("--crop", type=int, default=128)
