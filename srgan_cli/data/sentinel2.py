@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -57,6 +58,9 @@ NODATA = -32768
 _METADATA = re.compile(r"(?:[^/]+/)?MTD_MSIL(?:1C|2A)\.xml")
 _ZIP_NAME = re.compile(r"S2[A-D]_MSIL(?:1C|2A)_.*\.zip", re.IGNORECASE)
 
+# RuntimeError: encrypted, or compressed by a method that Python does not know.
+_ZIP_ERRORS = (zipfile.BadZipFile, OSError, EOFError, zlib.error, RuntimeError, ValueError)
+
 
 class Product(NamedTuple):
     """What the metadata of a product say."""
@@ -77,7 +81,7 @@ def is_product(path: str) -> bool:
     try:
         with zipfile.ZipFile(place) as archive:
             return any(_METADATA.fullmatch(name) for name in archive.namelist())
-    except (zipfile.BadZipFile, OSError):
+    except _ZIP_ERRORS:
         # One that is named like a product is a damaged product.
         return _ZIP_NAME.fullmatch(place.name) is not None
 
@@ -187,14 +191,17 @@ def _metadata(path: str) -> tuple[bytes, str, str]:
         found = sorted(place.glob("MTD_MSIL*.xml"))
         if not found:
             raise _damaged(path, "MTD_MSIL1C.xml or MTD_MSIL2A.xml is missing")
-        return found[0].read_bytes(), "", f"{place}/"
+        try:
+            return found[0].read_bytes(), "", f"{place}/"
+        except OSError as err:
+            raise _damaged(path, str(err)) from err
     try:
         with zipfile.ZipFile(place) as archive:
             names = [name for name in archive.namelist() if _METADATA.fullmatch(name)]
             if not names:
                 raise _damaged(path, "MTD_MSIL1C.xml or MTD_MSIL2A.xml is missing")
             text = archive.read(names[0])
-    except (zipfile.BadZipFile, OSError) as err:
+    except _ZIP_ERRORS as err:
         raise _damaged(path, str(err)) from err
     # Braces delimit the archive, whatever its name ends in.
     return text, names[0][: names[0].rfind("/") + 1], f"/vsizip/{{{place}}}/"

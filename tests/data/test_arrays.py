@@ -150,3 +150,26 @@ def test_masks_and_band_numbers_of_an_image_in_memory():
     values, valid = read_pixels(dataset, Window(3, 2, 4, 4), (2, 5))
     np.testing.assert_array_equal(values, image(2)[[1, 0], 2:6, 3:7])
     assert [tuple(at) for at in np.argwhere(~valid)] == [(0, 0)]
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.sampled_from(["npy", "npz"]),
+    st.lists(st.tuples(st.integers(0, 1999), st.integers(0, 255)), min_size=1, max_size=6),
+    st.integers(0, 3000),
+)
+def test_no_damage_ends_in_a_traceback(tmp_path_factory, suffix, changes, length):
+    path = tmp_path_factory.mktemp("damaged") / f"a.{suffix}"
+    np.save(path, image()) if suffix == "npy" else np.savez_compressed(path, image())
+    content = bytearray(path.read_bytes()[:length] if length < 1500 else path.read_bytes())
+    for place, value in changes:
+        if content:
+            content[place % len(content)] = value
+    path.write_bytes(content)
+    message = str(path)
+    try:
+        with open_array(str(path), 4) as dataset:
+            dataset.read([1])
+    except RefusedError as err:
+        message = err.message
+    assert str(path) in message

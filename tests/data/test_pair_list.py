@@ -116,3 +116,17 @@ def test_a_list_as_source(tmp_path):
     (tmp_path / "l/b.tif").unlink()
     with pytest.raises(RefusedError, match=r"1 of the 4 files in .* do not exist: .*l/b.tif"):
         find_sources(DataConfig(pairs=path))
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.one_of(st.binary(max_size=80), st.text(max_size=80).map(lambda text: text.encode())))
+def test_no_text_ends_in_a_traceback(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("list") / "pairs.csv"
+    path.write_bytes(content)
+    rows, message = [], str(path)
+    try:
+        rows = read_pair_list(str(path), None)
+    except RefusedError as err:
+        message = err.message
+    assert str(path) in message
+    assert all(row.hr for row in rows)

@@ -4,13 +4,15 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from products import TEN_METRES, make_product, write_jp2, zip_product
 from rasterio.windows import Window
 
 from srgan_cli.data.finding import find_files
 from srgan_cli.data.images import Reading, open_image
 from srgan_cli.data.rasters import UnreadableError, gdal_env, read_pixels
-from srgan_cli.data.sentinel2 import NODATA, is_product, normal_name
+from srgan_cli.data.sentinel2 import NODATA, is_product, normal_name, read_product
 from srgan_cli.data.training import open_training_data
 from srgan_cli.errors import RefusedError
 
@@ -181,3 +183,37 @@ def test_band_numbers_are_for_other_files_than_products(tmp_path, config, scene)
     assert [row[3] for row in data.describe()[:2]] == ["1,2,3,4", "4,3,2,1"]
     stored = data.radiometry.to_stored(data.validation().hr[0, 0])
     assert np.isin(stored.round().numpy().astype(int) + 1000, numbers["B04"]).mean() > 0.99
+
+
+@settings(
+    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.booleans(),
+    st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=8),
+    st.floats(0, 1),
+)
+def test_no_damaged_metadata_end_in_a_traceback(products, zipped, changes, share):
+    root, archive = products
+    path = archive if zipped else root / "MTD_MSIL2A.xml"
+    whole = path.read_bytes()
+    content = bytearray(whole[: int(share * len(whole))] if share < 0.5 else whole)
+    for place, value in changes:
+        if content:
+            content[-1 - place % min(len(content), 3000)] = value
+    path.write_bytes(content)
+    product = str(archive if zipped else root)
+    message = product
+    try:
+        read_product(product)
+    except RefusedError as err:
+        message = err.message
+    finally:
+        path.write_bytes(whole)
+    assert product in message
+
+
+@pytest.fixture(scope="module")
+def products(tmp_path_factory):
+    root, _ = make_product(tmp_path_factory.mktemp("s2"), bands=(("B02", 10),))
+    return root, zip_product(root, zipfile.ZIP_DEFLATED)
