@@ -44,6 +44,14 @@ def _data(config: RunConfig) -> list[Disagreement]:
         found.append(Disagreement("Data.val_lr", "given without Data.val_hr", ("Data.val_hr",)))
     if data.lr and not data.hr:
         found.append(Disagreement("Data.lr", "given without Data.hr", ("Data.hr",)))
+    if data.pairs:
+        for key in ("hr", "lr", "val_hr", "val_lr"):
+            if getattr(data, key):
+                text = "given beside Data.pairs, which names all files; keep one of the two"
+                found.append(Disagreement(f"Data.{key}", text, ("Data.pairs",)))
+        if data.dataset_type != "GeoTIFF":
+            text = f"read with dataset_type GeoTIFF only, not {data.dataset_type}; leave dataset_type out"
+            found.append(Disagreement("Data.pairs", text, ("Data.dataset_type",)))
     return found
 
 

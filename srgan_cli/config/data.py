@@ -114,25 +114,31 @@ class DataConfig(Section):
     """Imagery, crops, radiometry and loading."""
 
     dataset_type: DatasetType = "GeoTIFF"
-    """`GeoTIFF`: HR rasters, LR made by degradation (or given under `lr`). `LRHRFolderDataset`: `root_dir/{train,val}/{LR,HR}`. `ExampleDataset`, `SEN2NAIP`: OpenSR-SRGAN's own sets."""
+    """`GeoTIFF`: anything GDAL opens and Sentinel-2 `.SAFE` products, named by `hr` (and `lr`) or `pairs`. `LRHRFolderDataset`: `root_dir/{train,val}/{LR,HR}` with tif, npy or npz. `ExampleDataset`: OpenSR-SRGAN's folder of npz files, the last 20 for validation. `SEN2NAIP`: its taco file."""
     root_dir: OptionalPath = None
-    """Folder that relative paths of this section start from; for LRHRFolderDataset the dataset itself. Default: the current folder."""
+    """Folder that relative paths of this section start from; for LRHRFolderDataset the dataset itself. Default: the current folder (for ExampleDataset, `example_dataset`)."""
     hr: Paths = ()
-    """HR rasters to train on: files, folders (searched for *.tif, *.tiff, *.vrt, *.jp2) or glob patterns."""
+    """HR rasters to train on: files, folders (searched for *.tif, *.tiff, *.vrt, *.jp2, *.SAFE and Sentinel-2 zips), glob patterns, or addresses that GDAL reads (s3://, https://, /vsizip/...). Of a Sentinel-2 product, the bands named by `band_names` are read, 0 is nodata, and its BOA_ADD_OFFSET or RADIO_ADD_OFFSET is always added."""
     lr: Paths = ()
-    """LR rasters paired with `hr` by sorted order and equal file stems; empty: LR is made by `degradation`."""
+    """LR rasters paired with `hr` by equal file stems; empty: LR is made by `degradation`. Where both are georeferenced, HR is read at whole pixels on the footprint of LR; they may be up to half an LR pixel apart."""
     val_hr: Paths = ()
     """HR rasters for validation only; empty: whole scenes are held back from `hr` by `val_fraction`."""
     val_lr: Paths = ()
     """LR rasters paired with `val_hr`."""
+    pairs: OptionalPath = None
+    """A CSV or text file with the columns hr, lr and, if wanted, split (train, val, test), instead of `hr` and `lr`. Relative paths in it start from `root_dir`, or from its own folder."""
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.15
     """Share of the scenes held back for validation; of a single scene, its southern part."""
     bands: tuple[Positive, ...] = ()
-    """Bands to read, counted from 1, in network order; empty: the first `Model.in_bands`."""
+    """Bands to read, counted from 1, in network order; empty: the first `Model.in_bands`. Of a Sentinel-2 product, `band_names` chooses."""
     band_names: tuple[str, ...] = ()
-    """Names of these bands, for example [B04, B03, B02, B08]; empty: taken from the raster's band descriptions."""
+    """Names of these bands, for example [B04, B03, B02, B08]; empty: taken from the raster's band descriptions. Of a Sentinel-2 product they choose the bands and their order."""
     nodata: float | None = None
     """Value that means "no data" where the raster does not say so itself. NaN and masked pixels always do."""
+    apply_scale_offset: bool = False
+    """Use stored value * scale + offset of a raster's scale and offset tags instead of the stored value; `normalization` then speaks of the result. Inference takes stored values as they are: unscale a tagged raster first (gdal_translate -unscale -ot Float32)."""
+    on_bad_file: Literal["refuse", "skip"] = "refuse"
+    """What to do with files that cannot be read: name them and stop, or name them, count them and go on without them. Of a file that fails later, other crops are drawn, the same ones at every repetition."""
     normalization: NormalizationName | NormalizationConfig = "sen2_stretch_10k"
     """How stored numbers become network input and back; always invertible, never clipped. See the table in docs/configuration.md. `percentile` and `mean_std` are fitted per band on the training scenes. Also {name: linear, scale: 0.001, offset: 0}, with one number or one per band."""
     degradation: Annotated[DegradationConfig, BeforeValidator(_kind_alone)] = DegradationConfig()
@@ -159,12 +165,14 @@ class DataConfig(Section):
     """Loader processes; the crops do not depend on it. 0 = read in the training process."""
     prefetch_factor: Positive = 2
     """Batches each loader process keeps ready."""
-    sen2naip_taco_file: str | None = None
-    """OpenSR-SRGAN's key for its SEN2NAIP file."""
-    sen2naip_phase: str | None = None
-    """OpenSR-SRGAN's key for its SEN2NAIP split."""
-    sen2naip_val_fraction: Fraction | None = None
-    """OpenSR-SRGAN's key for its SEN2NAIP split."""
+    cache: Literal["none", "ram"] = "none"
+    """`ram`: decode all files once into memory shared by the loader processes; refused where they do not fit."""
+    sen2naip_taco_file: OptionalPath = None
+    """The taco file of dataset_type SEN2NAIP; needs `pip install "srgan-cli[taco]"`."""
+    sen2naip_phase: Literal["train", "val"] | None = None
+    """OpenSR-SRGAN's key; training takes both parts of the file, there as here."""
+    sen2naip_val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of the taco file's samples, counted from its end, that is for validation."""
 
 
 __all__ = [

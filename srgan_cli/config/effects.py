@@ -8,6 +8,14 @@ if TYPE_CHECKING:
     from srgan_cli.config.schema import RunConfig
 
 
+_FILES_OF = {
+    "LRHRFolderDataset": "hr lr degradation",
+    "ExampleDataset": "hr lr val_hr val_lr",
+    "SEN2NAIP": "hr lr val_hr val_lr val_fraction degradation",
+}
+"""Keys about files that a dataset_type does not read."""
+
+
 def idle_keys(config: RunConfig) -> dict[str, str]:
     """Dotted key -> what to say about it.
 
@@ -42,8 +50,11 @@ def _data(config: RunConfig) -> dict[str, str]:
     idle: dict[str, str] = {}
     if data.dataset_type != "GeoTIFF":
         reason = f"dataset_type {data.dataset_type} names its own files"
-        idle |= _each("Data", "hr lr val_hr val_lr val_fraction degradation", reason)
-    if data.dataset_type != "SEN2NAIP":
+        idle |= _each("Data", _FILES_OF[data.dataset_type], reason)
+    if data.dataset_type == "SEN2NAIP":
+        reason = "training takes both parts of the taco file, in OpenSR-SRGAN too"
+        idle["Data.sen2naip_phase"] = reason
+    else:
         reason = f"read with dataset_type SEN2NAIP only, not {data.dataset_type}"
         keys = "sen2naip_taco_file sen2naip_phase sen2naip_val_fraction"
         idle |= _each("Data", keys, reason)

@@ -41,7 +41,8 @@ def _gan_starts(config: RunConfig) -> bool:
 
 
 def _imagery(config: RunConfig) -> Iterator[Risk]:
-    if config.data.dataset_type == "GeoTIFF" and not config.data.hr:
+    data = config.data
+    if data.dataset_type == "GeoTIFF" and not data.hr and not data.pairs:
         yield "Data.hr", "empty: there is no imagery to train on; name files, folders or patterns"
 
 

@@ -61,39 +61,6 @@ def _band(raster: Raster, band: int) -> str:
     return f" in band {raster.bands[band]} {raster.descriptions[band]}".rstrip()
 
 
-def check_pair(hr: Raster, lr: Raster, scale: int) -> None:
-    """RefusedError where LR and HR do not show the same ground at this scale."""
-    if (hr.width, hr.height) != (lr.width * scale, lr.height * scale):
-        raise RefusedError(
-            f"{hr.path} is {hr.size} and {lr.path} is {lr.size}; with Generator.scaling_factor {scale} "
-            f"HR must be {lr.width * scale}x{lr.height * scale}",
-            "correct Generator.scaling_factor, or cut both files to the same ground",
-        )
-    if not (hr.georeferenced and lr.georeferenced):
-        return
-    if hr.crs != lr.crs:
-        raise RefusedError(
-            f"{hr.path} is in {hr.crs}, {lr.path} in {lr.crs}", "warp LR to the CRS of HR"
-        )
-    offset = _footprint_offset(hr, lr)
-    if offset > 0.5:
-        raise RefusedError(
-            f"the footprints of {hr.path} and {lr.path} differ by {offset:.2g} LR pixels; at most 0.5 is allowed",
-            "cut both files to the same ground, or correct their georeferencing",
-        )
-
-
-def _footprint_offset(hr: Raster, lr: Raster) -> float:
-    """Largest distance between corresponding corners along an axis, in LR pixels."""
-    corners = [(0, 0), (1, 0), (0, 1), (1, 1)]
-    offset = 0.0
-    for right, down in corners:
-        ground = _at(hr.transform, right * hr.width, down * hr.height)
-        col, row = _at(~lr.transform, *ground)
-        offset = max(offset, abs(col - right * lr.width), abs(row - down * lr.height))
-    return offset
-
-
 def _at(t: Affine, col: float, row: float) -> tuple[float, float]:
     # Written out: affine is changing its operator from * to @.
     return t.a * col + t.b * row + t.c, t.d * col + t.e * row + t.f
@@ -128,7 +95,8 @@ def inconsistencies(rasters: Sequence[Raster]) -> list[str]:
     """Warnings about HR rasters that can be used together, but perhaps should not."""
     first = rasters[0]
     warnings = [
-        f"{raster.path} carries scale or offset tags; stored values are used without them"
+        f"{raster.path} carries scale or offset tags; stored values are used without them "
+        "(Data.apply_scale_offset: true applies them)"
         for raster in rasters
         if raster.scaled
     ]

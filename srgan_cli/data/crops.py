@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,9 +16,18 @@ from torch import Tensor
 
 from srgan_cli.data.augment import NUM_ELEMENTS, dihedral
 from srgan_cli.data.batch import Batch
+from srgan_cli.data.blocks import within_block
 from srgan_cli.data.degradation import Degradation
+from srgan_cli.data.images import ImagePool, Reading
 from srgan_cli.data.radiometry import Radiometry
-from srgan_cli.data.rasters import RasterPool, read_pixels, read_window, valid_mask
+from srgan_cli.data.rasters import UnreadableError, read_pixels, read_window, valid_mask
+from srgan_cli.errors import RefusedError
+
+if TYPE_CHECKING:
+    from srgan_cli.data.cache import ImageCache
+
+ATTEMPTS = 100
+"""Times that a crop is drawn anew where its file cannot be read."""
 
 TRIES = 16
 """Places tried for a crop with enough valid pixels and texture before the best of them is taken."""
@@ -33,7 +43,8 @@ class Scene:
     hr_bands: tuple[int, ...]
     lr_bands: tuple[int, ...]
     height: int
-    """Of the whole raster, cut to a multiple of the scale; LR is made as if from all of it."""
+    """Of the whole raster, cut to a multiple of the scale; LR is made as if from all of it. Of a
+    pair, its common ground."""
     width: int
     first_row: int
     """Crops lie within first_row ... end_row - 1; both are multiples of the scale."""
@@ -41,6 +52,12 @@ class Scene:
     valid_fraction: float
     valid_spots: NDArray[np.int32]
     """(N, 2): known valid pixels of this part; empty where all are valid."""
+    hr_corner: tuple[int, int] = (0, 0)
+    """Row and column of the scene's upper left corner in the HR file."""
+    lr_corner: tuple[int, int] = (0, 0)
+    """The same in the LR file, in its pixels."""
+    block: tuple[int, int] | None = None
+    """Rows and columns of the HR file's blocks; None: crops are not moved into them."""
 
     @property
     def valid_area(self) -> float:
@@ -65,17 +82,18 @@ class Cutter:
         crop_px: int,
         radiometry: Radiometry,
         degradation: Degradation,
-        nodata: float | None = None,
+        reading: Reading,
+        cache: ImageCache | None = None,
     ) -> None:
         self.crop_px = crop_px
         self.scale = degradation.scale
         self._radiometry = radiometry
         self._degradation = degradation
-        self._nodata = nodata
+        self._reading = reading
         self._margin = degradation.margin_px
         self.zero = torch.tensor(radiometry.offset).reshape(-1, 1, 1)
         """(C, 1, 1) or (1, 1, 1): network value of a stored 0."""
-        self._pool = RasterPool()
+        self._pool = ImagePool(reading, cache)
 
     def cut(self, place: Place, noise_seed: int) -> Batch:
         """The crop at `place`, without batch dimension.
@@ -89,12 +107,12 @@ class Cutter:
 
     def valid_fraction(self, place: Place) -> float:
         """Share of valid pixels of the crop at `place`."""
-        scene, size = place.scene, self.crop_px
-        window = Window(place.col, place.row, size, size)
-        valid = valid_mask(self._pool.get(scene.hr), window, scene.hr_bands, self._nodata)
+        scene, nodata = place.scene, self._reading.nodata
+        window = self._hr_window(place)
+        valid = valid_mask(self._pool.get(scene.hr), window, scene.hr_bands, nodata)
         if scene.lr is not None:
             window = self._lr_window(place)
-            lr_valid = valid_mask(self._pool.get(scene.lr), window, scene.lr_bands, self._nodata)
+            lr_valid = valid_mask(self._pool.get(scene.lr), window, scene.lr_bands, nodata)
             valid = valid & self._grown(lr_valid)
         return float(valid.mean())
 
@@ -103,9 +121,11 @@ class Cutter:
 
         A slope in brightness, from haze or the sun's height, hardly counts. 0 without neighbours.
         """
-        window = Window(place.col, place.row, self.crop_px, self.crop_px)
-        dataset = self._pool.get(place.scene.hr)
-        stored, valid = read_pixels(dataset, window, place.scene.hr_bands, self._nodata)
+        reading, dataset = self._reading, self._pool.get(place.scene.hr)
+        window, bands = self._hr_window(place), place.scene.hr_bands
+        stored, valid = read_pixels(
+            dataset, window, bands, reading.nodata, None, reading.scale_offset
+        )
         # Nodata may be a number that no arithmetic survives.
         image = self._radiometry.to_network(np.where(valid, stored, np.float32(0)))
         squares, count = np.zeros(len(image)), 0
@@ -118,18 +138,39 @@ class Cutter:
             count += int(both.sum())
         return math.sqrt(float(squares.max()) / count) if count else 0.0
 
+    def within_block(self, place: Place, block: tuple[int, int]) -> Place:
+        """A place nearby, within the same part of the scene, whose crop touches the fewest blocks of HR."""
+        scene = place.scene
+        margin = 0 if scene.lr else self._margin
+        ends = (scene.end_row, scene.width)
+        moved = []
+        for axis, (start, low) in enumerate(((place.row, scene.first_row), (place.col, 0))):
+            shift = scene.hr_corner[axis] - margin
+            length = self.crop_px + 2 * margin
+            inside = within_block(start + shift, length, block[axis]) - shift
+            high = ends[axis] - self.crop_px
+            moved.append(min(max(inside, low), high) // self.scale * self.scale)
+        return Place(scene, *moved)
+
+    def windows(self, place: Place) -> list[tuple[str, Window, tuple[int, ...]]]:
+        """(path, window, bands) of what is read for the crop at `place`."""
+        scene = place.scene
+        if scene.lr is None:
+            return [(scene.hr, self._seen_window(place), scene.hr_bands)]
+        return [
+            (scene.hr, self._hr_window(place), scene.hr_bands),
+            (scene.lr, self._lr_window(place), scene.lr_bands),
+        ]
+
     def close(self) -> None:
         """Close all files; the next crop opens them again."""
         self._pool.close()
 
     def _cut_hr(self, place: Place, noise_seed: int) -> Batch:
         scene, size, scale = place.scene, self.crop_px, self.scale
-        top, left = max(place.row - self._margin, 0), max(place.col - self._margin, 0)
-        bottom = min(place.row + size + self._margin, scene.height)
-        right = min(place.col + size + self._margin, scene.width)
-        window = Window(left, top, right - left, bottom - top)
+        window = self._seen_window(place)
         seen, valid = self._read(scene.hr, window, scene.hr_bands)
-        row, col = place.row - top, place.col - left
+        row, col = place.row - window.row_off, place.col - window.col_off
         rows, cols = _square(row, col, size)
         lr_rows, lr_cols = _square(row // scale, col // scale, size // scale)
         return Batch(
@@ -139,21 +180,34 @@ class Cutter:
         )
 
     def _cut_pair(self, place: Place, lr_path: str) -> Batch:
-        scene, size = place.scene, self.crop_px
-        window = Window(place.col, place.row, size, size)
-        hr, hr_valid = self._read(scene.hr, window, scene.hr_bands)
+        scene = place.scene
+        hr, hr_valid = self._read(scene.hr, self._hr_window(place), scene.hr_bands)
         lr, lr_valid = self._read(lr_path, self._lr_window(place), scene.lr_bands)
         return Batch(lr, hr, _as_mask(hr_valid & self._grown(lr_valid)))
 
     def _read(
         self, path: str, window: Window, bands: Sequence[int]
     ) -> tuple[Tensor, NDArray[np.bool_]]:
-        stored, valid = read_window(self._pool.get(path), window, bands, self._nodata)
+        reading, dataset = self._reading, self._pool.get(path)
+        stored, valid = read_window(dataset, window, bands, reading.nodata, reading.scale_offset)
         return self._radiometry.to_network(torch.from_numpy(stored)), valid
 
+    def _seen_window(self, place: Place) -> Window:
+        """The crop, and what LR made of HR sees beyond it."""
+        scene, size = place.scene, self.crop_px
+        top, left = max(place.row - self._margin, 0), max(place.col - self._margin, 0)
+        bottom = min(place.row + size + self._margin, scene.height)
+        right = min(place.col + size + self._margin, scene.width)
+        return Window(left, top, right - left, bottom - top)
+
+    def _hr_window(self, place: Place) -> Window:
+        row, col = place.scene.hr_corner
+        return Window(col + place.col, row + place.row, self.crop_px, self.crop_px)
+
     def _lr_window(self, place: Place) -> Window:
-        side = self.crop_px // self.scale
-        return Window(place.col // self.scale, place.row // self.scale, side, side)
+        side, scale = self.crop_px // self.scale, self.scale
+        row, col = place.scene.lr_corner
+        return Window(col + place.col // scale, row + place.row // scale, side, side)
 
     def _grown(self, lr_valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """The LR mask on the HR grid."""
@@ -178,6 +232,7 @@ class TrainCrops:
         augment: bool,
         min_texture: float = 0.0,
         band_dropout: float = 0.0,
+        skip_unreadable: bool = False,
     ) -> None:
         self._scenes = tuple(scenes)
         self._areas = np.cumsum([scene.valid_area for scene in scenes])
@@ -187,10 +242,45 @@ class TrainCrops:
         self._augment = augment
         self._min_texture = min_texture
         self._band_dropout = band_dropout
+        self._skip_unreadable = skip_unreadable
 
     def __getitem__(self, number: int) -> Batch:
-        """Crop `number`, without batch dimension."""
-        rng = Generator(PCG64(SeedSequence([self._seed, number])))
+        """Crop `number`, without batch dimension.
+
+        Raises:
+            RefusedError: a file cannot be read.
+        """
+        return self.get(number)[0]
+
+    def get(self, number: int) -> tuple[Batch, tuple[UnreadableError, ...]]:
+        """Crop `number`, and what could not be read before it was found.
+
+        With `skip_unreadable` a crop that cannot be read is drawn anew, with random numbers of its
+        own: which crop comes out depends on the state of the files alone.
+
+        Raises:
+            RefusedError: a file cannot be read.
+        """
+        failures: list[UnreadableError] = []
+        for attempt in range(ATTEMPTS):
+            key = [self._seed, number, attempt] if attempt else [self._seed, number]
+            try:
+                return self._crop(Generator(PCG64(SeedSequence(key)))), tuple(failures)
+            except UnreadableError as err:
+                if not self._skip_unreadable:
+                    raise
+                failures.append(err)
+        raise RefusedError(
+            f"{len(failures)} crops in a row could not be read, the last one because: {failures[-1].message}",
+            "check the disk, or take damaged files out of the list",
+        )
+
+    def windows(self, number: int) -> list[tuple[str, Window, tuple[int, ...]]]:
+        """(path, window, bands) of what is read for crop `number`, if it can be read."""
+        place = self._place(Generator(PCG64(SeedSequence([self._seed, number]))))
+        return self._cutter.windows(place)
+
+    def _crop(self, rng: Generator) -> Batch:
         crop = self._cutter.cut(self._place(rng), int(rng.integers(2**63)))
         if self._augment:
             element = int(rng.integers(NUM_ELEMENTS))
@@ -243,11 +333,12 @@ class TrainCrops:
             row_low, row_high = self._around(row, row_low, row_high)
             col_low, col_high = self._around(col, col_low, col_high)
         scale = self._cutter.scale
-        return Place(
+        place = Place(
             scene,
             scale * int(rng.integers(-(-row_low // scale), row_high // scale + 1)),
             scale * int(rng.integers(-(-col_low // scale), col_high // scale + 1)),
         )
+        return place if scene.block is None else self._cutter.within_block(place, scene.block)
 
     def _around(self, position: int, low: int, high: int) -> tuple[int, int]:
         """First and last start within [low, high], multiples of the scale, of a crop that holds `position`."""
@@ -257,7 +348,12 @@ class TrainCrops:
 
 
 def fixed_places(
-    scenes: Sequence[Scene], cutter: Cutter, count: int, seed: int, min_valid_fraction: float
+    scenes: Sequence[Scene],
+    cutter: Cutter,
+    count: int,
+    seed: int,
+    min_valid_fraction: float,
+    skip_unreadable: bool = False,
 ) -> list[Place]:
     """At most `count` places of crops that do not overlap and hold enough valid pixels.
 
@@ -275,7 +371,13 @@ def fixed_places(
         row, col = divmod(int(cell - ends[index]) + rows * cols, cols)
         scene = scenes[index]
         place = Place(scene, scene.first_row + row * size, col * size)
-        if not len(scene.valid_spots) or cutter.valid_fraction(place) >= min_valid_fraction:
+        try:
+            fits = not len(scene.valid_spots) or cutter.valid_fraction(place) >= min_valid_fraction
+        except UnreadableError:
+            if not skip_unreadable:
+                raise
+            continue
+        if fits:
             places.append(place)
             if len(places) == count:
                 break

@@ -11,8 +11,9 @@ from rasterio.windows import Window
 
 from srgan_cli.config.data import FIT_KEYS, fit_section
 from srgan_cli.data.crops import Scene
+from srgan_cli.data.images import Reading, build_reading, open_image
 from srgan_cli.data.radiometry import Radiometry
-from srgan_cli.data.rasters import gdal_env, open_raster, read_pixels
+from srgan_cli.data.rasters import gdal_env, read_pixels
 from srgan_cli.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def fit_normalization(config: RunConfig, scenes: Sequence[Scene]) -> tuple[RunCo
     """The radiometry fitted on the training scenes, and the configuration that holds its numbers."""
     section = fit_section(config.data.normalization)
     with gdal_env():
-        found = fit_radiometry(section.name, scenes, section.percentiles, config.data.nodata)
+        found = fit_radiometry(section.name, scenes, build_reading(config), section.percentiles)
     numbers = {key: getattr(found, key) for key in FIT_KEYS}
     data = config.data.model_copy(update={"normalization": section.model_copy(update=numbers)})
     return config.model_copy(update={"data": data}), found
@@ -41,8 +42,8 @@ def fit_normalization(config: RunConfig, scenes: Sequence[Scene]) -> tuple[RunCo
 def fit_radiometry(
     name: str,
     scenes: Sequence[Scene],
+    reading: Reading,
     percentiles: tuple[float, float] = (2.0, 98.0),
-    nodata: float | None = None,
 ) -> Radiometry:
     """The radiometry that brings each band of these scenes near the unit range.
 
@@ -53,13 +54,13 @@ def fit_radiometry(
             offset = -low * scale. `mean_std`: mean 0 and standard deviation 1, scale = 1 / std
             and offset = -mean / std.
         scenes: Training scenes; HR counts.
+        reading: How their files become numbers.
         percentiles: For `percentile`.
-        nodata: Value that means "no data" where a raster does not say so.
 
     Raises:
         RefusedError: A file cannot be read, or a band has the same value everywhere.
     """
-    sample = sample_scenes(scenes, nodata).astype(np.float64)
+    sample = sample_scenes(scenes, reading).astype(np.float64)
     if not sample.size:
         raise RefusedError(
             f"Data.normalization {name}: no valid pixel was met in the training scenes, {scenes[0].hr} for one",
@@ -94,22 +95,26 @@ def _plain(values: NDArray[np.float64]) -> tuple[float, ...]:
     return tuple(float(value) + 0.0 for value in values)
 
 
-def sample_scenes(scenes: Sequence[Scene], nodata: float | None) -> NDArray[np.float32]:
+def sample_scenes(scenes: Sequence[Scene], reading: Reading) -> NDArray[np.float32]:
     """Stored HR values (bands, pixels) of valid pixels spread over all scenes."""
     areas = np.array([scene.valid_area for scene in scenes])
     quotas = SAMPLE_PIXELS / PATCH_PX**2 * areas / areas.sum()
     parts = [
         part
         for scene, quota in zip(scenes, quotas, strict=True)
-        for part in _sample(scene, max(1, round(float(quota))), nodata)
+        for part in _sample(scene, max(1, round(float(quota))), reading)
     ]
     return np.concatenate(parts, axis=1)
 
 
-def _sample(scene: Scene, count: int, nodata: float | None) -> Iterator[NDArray[np.float32]]:
-    with open_raster(scene.hr) as dataset:
-        for window in _patches(scene, count):
-            values, valid = read_pixels(dataset, window, scene.hr_bands, nodata)
+def _sample(scene: Scene, count: int, reading: Reading) -> Iterator[NDArray[np.float32]]:
+    row, col = scene.hr_corner
+    with open_image(scene.hr, reading) as dataset:
+        for patch in _patches(scene, count):
+            window = Window(col + patch.col_off, row + patch.row_off, patch.width, patch.height)
+            values, valid = read_pixels(
+                dataset, window, scene.hr_bands, reading.nodata, None, reading.scale_offset
+            )
             yield values[:, valid]
 
 

@@ -7,7 +7,6 @@ terminal. So open and read inside one.
 from __future__ import annotations
 
 import warnings
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NamedTuple
@@ -27,22 +26,34 @@ from srgan_cli.errors import RefusedError
 CACHE_BYTES = 128 * 2**20
 """GDAL's block cache; its own default, 5 % of the memory, would count once per loader process."""
 
-OPEN_DATASETS = 32
-"""Datasets one process keeps open."""
-
 Shape = tuple[int, int]
 
 __all__ = [
     "CACHE_BYTES",
-    "RasterPool",
+    "UnreadableError",
     "fill_nearest",
     "gdal_env",
+    "has_scale_offset",
     "image_bands",
+    "name_dataset",
+    "name_of",
     "open_raster",
     "read_pixels",
+    "read_stored",
     "read_window",
     "valid_mask",
 ]
+
+
+class UnreadableError(RefusedError):
+    """A file that cannot be opened or decoded, whatever is asked of it."""
+
+    def __init__(self, path: str, message: str, hint: str) -> None:
+        super().__init__(message, hint)
+        self.path = path
+
+    def __reduce__(self) -> tuple[type[UnreadableError], tuple[str, str, str]]:
+        return type(self), (self.path, self.message, self.hint)
 
 
 def gdal_env(cache_bytes: int = CACHE_BYTES) -> AbstractContextManager[Any]:
@@ -57,9 +68,23 @@ def open_raster(path: str) -> DatasetReader:
         with _silent(NotGeoreferencedWarning):
             return rasterio.open(path)
     except (RasterioError, OSError) as err:
-        raise RefusedError(
-            f"cannot open {path}: {reason(err)}", "give a file that `gdalinfo` can read"
+        raise UnreadableError(
+            path, f"cannot open {path}: {reason(err)}", "give a file that `gdalinfo` can read"
         ) from err
+
+
+def name_dataset(dataset: DatasetReader, path: str) -> DatasetReader:
+    """The dataset, called `path` in messages: one made of several files has no name of its own."""
+    _NAMES[dataset] = path
+    return dataset
+
+
+def name_of(dataset: DatasetReader) -> str:
+    """What messages call a dataset."""
+    return _NAMES.get(dataset) or str(dataset.name)
+
+
+_NAMES: WeakKeyDictionary[DatasetReader, str] = WeakKeyDictionary()
 
 
 def reason(err: BaseException) -> str:
@@ -76,18 +101,23 @@ def image_bands(dataset: DatasetReader) -> tuple[int, ...]:
 
 
 def read_window(
-    dataset: DatasetReader, window: Window, bands: Sequence[int], nodata: float | None = None
+    dataset: DatasetReader,
+    window: Window,
+    bands: Sequence[int],
+    nodata: float | None = None,
+    scale_offset: bool = False,
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Stored values (C, H, W) with invalid pixels filled from the nearest valid ones, and valid (H, W).
 
     `window` must lie inside the dataset. A pixel is valid where it is so in each of `bands`: by
     the dataset's mask (nodata, alpha, mask band, .msk file), finite, and not `nodata`. An alpha
-    band among `bands` counts as imagery and masks nothing.
+    band among `bands` counts as imagery and masks nothing. With `scale_offset`, stored value *
+    scale + offset by the dataset's tags, where it has any.
 
     Raises:
-        RefusedError: the file cannot be read there.
+        UnreadableError: the file cannot be read there.
     """
-    values, valid = read_pixels(dataset, window, bands, nodata)
+    values, valid = read_pixels(dataset, window, bands, nodata, None, scale_offset)
     return fill_nearest(values, valid), valid
 
 
@@ -106,22 +136,55 @@ def read_pixels(
     bands: Sequence[int],
     nodata: float | None = None,
     shape: Shape | None = None,
+    scale_offset: bool = False,
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """As `read_window`, but not filled, and decimated to `shape` where that is given."""
-    out_shape = None if shape is None else (len(bands), *shape)
-    try:
-        stored = dataset.read(list(bands), window=window, out_shape=out_shape)
-    except (RasterioError, OSError) as err:
-        raise _unreadable(dataset, window, err) from err
+    stored = read_stored(dataset, window, bands, shape)
     valid = _masks(dataset, window, bands, shape)
     if nodata is not None:
         valid &= (stored != nodata).all(axis=0)
+    if scale_offset:
+        stored = _unscaled(stored, dataset, bands)
+    if stored.dtype.kind != "f":
+        return stored.astype(np.float32), valid
     # float64 holds values that float32 does not; they come out infinite, hence invalid.
     with np.errstate(over="ignore"):
         values: NDArray[np.float32] = stored.astype(np.float32)
-    if stored.dtype.kind == "f":
-        valid &= np.isfinite(values).all(axis=0)
+    valid &= np.isfinite(values).all(axis=0)
     return values, valid
+
+
+def read_stored(
+    dataset: DatasetReader, window: Window, bands: Sequence[int], shape: Shape | None = None
+) -> NDArray[Any]:
+    """Stored values (C, H, W) as they are, in their own type.
+
+    Raises:
+        UnreadableError: the file cannot be read there.
+    """
+    out_shape = None if shape is None else (len(bands), *shape)
+    try:
+        stored: NDArray[Any] = dataset.read(list(bands), window=window, out_shape=out_shape)
+    except (RasterioError, OSError) as err:
+        raise _unreadable(dataset, window, err) from err
+    return stored
+
+
+def has_scale_offset(dataset: DatasetReader, bands: Sequence[int]) -> bool:
+    """Whether tags say that stored values are not the measured ones."""
+    return any(dataset.scales[band - 1] != 1 or dataset.offsets[band - 1] != 0 for band in bands)
+
+
+def _unscaled(stored: NDArray[Any], dataset: DatasetReader, bands: Sequence[int]) -> NDArray[Any]:
+    """Measured values in float64; `stored` itself, and with it exact integers, without tags."""
+    if not has_scale_offset(dataset, bands):
+        return stored
+    scales, offsets = (
+        np.array([values[band - 1] for band in bands], dtype=np.float64)[:, None, None]
+        for values in (dataset.scales, dataset.offsets)
+    )
+    unscaled: NDArray[np.float64] = stored * scales + offsets
+    return unscaled
 
 
 def _masks(
@@ -188,33 +251,11 @@ def _silent(category: type[Warning]) -> Iterator[None]:
         yield
 
 
-def _unreadable(dataset: DatasetReader, window: Window, err: BaseException) -> RefusedError:
+def _unreadable(dataset: DatasetReader, window: Window, err: BaseException) -> UnreadableError:
+    name = name_of(dataset)
     place = f"rows {window.row_off}..{window.row_off + window.height - 1}"
-    return RefusedError(
-        f"cannot read {dataset.name} at {place}: {reason(err)}",
+    return UnreadableError(
+        name,
+        f"cannot read {name} at {place}: {reason(err)}",
         "the file is damaged or incomplete; replace it or take it out of the list",
     )
-
-
-class RasterPool:
-    """Open datasets by path, the most recently used ones; crosses process borders empty."""
-
-    def __init__(self, limit: int = OPEN_DATASETS) -> None:
-        self._limit = limit
-        self._open: OrderedDict[str, DatasetReader] = OrderedDict()
-
-    def get(self, path: str) -> DatasetReader:
-        """The dataset, opened now if it is not open yet."""
-        dataset = self._open.pop(path, None) or open_raster(path)
-        self._open[path] = dataset
-        if len(self._open) > self._limit:
-            self._open.popitem(last=False)[1].close()
-        return dataset
-
-    def close(self) -> None:
-        """Close all datasets; `get` opens them again."""
-        while self._open:
-            self._open.popitem()[1].close()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"_limit": self._limit, "_open": OrderedDict()}

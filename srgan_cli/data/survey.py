@@ -10,23 +10,25 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from srgan_cli.data.batch import Batch
-from srgan_cli.data.checks import check_band_order, check_crop, check_pair, check_range
+from srgan_cli.data.checks import check_band_order, check_crop, check_range
 from srgan_cli.data.consistency import MIN_WINDOW_PX, compare, differences, disagreement
 from srgan_cli.data.crops import Cutter, Place, Scene
 from srgan_cli.data.degradation import Degradation
 from srgan_cli.data.findings import CropCount, FileReport, PairReport, Survey, Trouble
 from srgan_cli.data.fitting import fit_normalization
+from srgan_cli.data.footprints import scene_of
+from srgan_cli.data.images import build_reading
 from srgan_cli.data.loader import in_process
+from srgan_cli.data.looking import (
+    Looked,
+    band_names_of,
+    choose_degradation,
+    common_ground,
+)
 from srgan_cli.data.radiometry import Radiometry, build_radiometry
 from srgan_cli.data.scenes import Raster, look_at
 from srgan_cli.data.sources import Pair, find_sources
-from srgan_cli.data.training import (
-    Looked,
-    arrange,
-    band_names_of,
-    choose_degradation,
-    scene_of,
-)
+from srgan_cli.data.training import arrange
 from srgan_cli.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -126,7 +128,7 @@ def _look(pair: Pair, config: RunConfig, found: Survey) -> tuple[list[Raster], b
         if path is None:
             continue
         with found.collecting(key):
-            rasters.append(look_at(path, data.bands, config.model.in_bands, data.nodata))
+            rasters.append(look_at(path, build_reading(config)))
             # A wrong unit keeps no crop from being cut; what is below would.
             if radiometry is not None:
                 check_range(rasters[-1], radiometry)
@@ -142,7 +144,9 @@ def _look(pair: Pair, config: RunConfig, found: Survey) -> tuple[list[Raster], b
                 check_crop(rasters[0], crop_px, scale, key)
     if pair.lr is not None:
         with found.collecting(pair.lr_key):
-            check_pair(rasters[0], rasters[1], scale)
+            part = common_ground(rasters[0], rasters[1], config)
+            if part is not None:
+                rasters[0] = look_at(pair.hr, build_reading(config), part)
     return rasters, before == len(found.troubles)
 
 
@@ -153,7 +157,8 @@ def _settle(
     found.radiometry = build_radiometry(config.data.normalization)
     if found.radiometry is None and train:
         with found.collecting():
-            scenes = [scene_of(looked, config) for looked in train]
+            scale = config.generator.scaling_factor
+            scenes = [scene_of(looked, scale) for looked in train]
             found.radiometry = fit_normalization(config, scenes)[1]
         for raster in (raster for looked in (*train, *val) for raster in looked):
             with found.collecting():
@@ -188,7 +193,7 @@ class _Judge:
         hr, lr = looked
         crops = None
         if self._degradation is not None and self._found.radiometry is not None:
-            scene = scene_of(looked, self._config)
+            scene = scene_of(looked, self._config.generator.scaling_factor)
             with self._found.collecting():
                 crops = self._count(scene, self._found.radiometry, self._degradation)
             if lr is not None:
@@ -207,7 +212,7 @@ class _Judge:
 
     def _count(self, scene: Scene, radiometry: Radiometry, degradation: Degradation) -> CropCount:
         data = self._config.data
-        cutter = Cutter(data.hr_crop_px, radiometry, degradation, data.nodata)
+        cutter = Cutter(data.hr_crop_px, radiometry, degradation, build_reading(self._config))
         total, places = _grid(scene, data.hr_crop_px, self._num_crops)
         valid = [place for place in places if _is_valid(place, cutter, data.min_valid_fraction)]
         textures = [cutter.texture(place) for place in valid]
@@ -236,7 +241,8 @@ class _Judge:
         for side in (*WINDOW_SIDES_PX, min(lr.height, lr.width)):
             if side > min(scene.end_row - scene.first_row, scene.width) // scale:
                 continue
-            cutter = Cutter(side * scale, radiometry, Degradation(scale), self._config.data.nodata)
+            reading = build_reading(self._config)
+            cutter = Cutter(side * scale, radiometry, Degradation(scale), reading)
             _, places = _grid(scene, side * scale, 4 * self._num_windows)
             valid = [place for place in places if _is_valid(place, cutter, 1.0)]
             if valid or side not in WINDOW_SIDES_PX:

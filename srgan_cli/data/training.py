@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.random import PCG64, Generator, SeedSequence
-
 from srgan_cli.data.batch import Batch, stack
-from srgan_cli.data.checks import (
-    check_band_order,
-    check_crop,
-    check_pair,
-    check_range,
-    inconsistencies,
-    overlaps,
-)
+from srgan_cli.data.blocks import dear_reads, worth_aligning
+from srgan_cli.data.cache import ImageCache, check_memory, fill_cache
+from srgan_cli.data.checks import check_band_order, inconsistencies, overlaps
 from srgan_cli.data.crops import (
     Cutter,
     Place,
@@ -28,20 +19,29 @@ from srgan_cli.data.crops import (
     fixed_places,
     sample_numbers,
 )
-from srgan_cli.data.degradation import Degradation, build_degradation
+from srgan_cli.data.degradation import Degradation
 from srgan_cli.data.fitting import fit_normalization
+from srgan_cli.data.footprints import loose_pairs, scene_of
+from srgan_cli.data.handover import check_room, crop_floats
+from srgan_cli.data.images import build_reading
 from srgan_cli.data.loader import in_process, load_batches
+from srgan_cli.data.looking import (
+    Looked,
+    band_names_of,
+    check_ranges,
+    choose_degradation,
+    look_at_pair,
+)
 from srgan_cli.data.radiometry import Radiometry, build_radiometry
 from srgan_cli.data.rasters import gdal_env
-from srgan_cli.data.scenes import Raster, look_at
-from srgan_cli.data.sources import Pair, find_sources
+from srgan_cli.data.scenes import Raster
+from srgan_cli.data.sources import find_sources
+from srgan_cli.data.split import cut_in_two, hold_back
+from srgan_cli.data.unreadable import UnreadableFiles, readable
 from srgan_cli.errors import RefusedError
 
 if TYPE_CHECKING:
     from srgan_cli.config import RunConfig
-
-Looked = tuple[Raster, Raster | None]
-"""HR, and LR where it is not made from HR."""
 
 
 class TrainingData:
@@ -65,6 +65,7 @@ class TrainingData:
         self._train = tuple(train)
         self._val = tuple(val)
         self._rasters = tuple(rasters)
+        self._cache: ImageCache | None = None
         first = rasters[0][0]
         self.band_names = band_names_of(config, first)
         self.gsd_m = first.gsd_m
@@ -73,39 +74,76 @@ class TrainingData:
         self.steps_per_epoch = max(1, math.ceil(crops / config.data.train_batch_size))
 
     def train_batches(
-        self, first_step: int, last_step: int, rank: int = 0, world: int = 1
-    ) -> Iterator[Batch]:
+        self,
+        first_step: int,
+        last_step: int,
+        rank: int = 0,
+        world: int = 1,
+        warn: Callable[[str], None] = lambda _: None,
+    ) -> Generator[Batch, None, None]:
         """The batch of each step in [first_step, last_step); close the generator to stop the loader.
 
         A crop is a function of the seed, the step, the rank and its place in the batch alone.
+        `warn` hears once of each file that fails and is skipped, and at the end how often.
 
         Raises:
             SrganError: a file cannot be read.
         """
+        data, crops = self.config.data, self.train_crops()
+        steps, size = range(first_step, last_step), data.train_batch_size
+        numbers = (sample_numbers(step, rank, world, size) for step in steps)
+        unreadable = UnreadableFiles(warn)
+        batches = load_batches(
+            crops, numbers, data.num_workers, data.prefetch_factor, unreadable.add
+        )
+        return unreadable.told_at_the_end(batches)
+
+    def train_crops(self) -> TrainCrops:
+        """Sample number -> crop, for reading in whatever process; `train_batches` numbers them."""
         data = self.config.data
-        crops = TrainCrops(
+        return TrainCrops(
             self._train,
-            Cutter(data.hr_crop_px, self.radiometry, self.degradation, data.nodata),
+            self._cutter(data.hr_crop_px, self._fill_cache()),
             self.config.training.seed,
             data.min_valid_fraction,
             data.augment,
             data.min_texture,
             data.band_dropout,
+            data.on_bad_file == "skip",
         )
-        steps, size = range(first_step, last_step), data.train_batch_size
-        numbers = (sample_numbers(step, rank, world, size) for step in steps)
-        return load_batches(crops, numbers, data.num_workers, data.prefetch_factor)
 
-    def validation(self) -> Batch:
+    def _cutter(self, crop_px: int, cache: ImageCache | None = None) -> Cutter:
+        return Cutter(crop_px, self.radiometry, self.degradation, build_reading(self.config), cache)
+
+    def _fill_cache(self) -> ImageCache | None:
+        """The training images in memory, decoded at the first call; None without `Data.cache`."""
+        data = self.config.data
+        if data.cache == "ram" and self._cache is None:
+            files = {scene.hr: scene.hr_bands for scene in self._train}
+            files |= {scene.lr: scene.lr_bands for scene in self._train if scene.lr}
+            with in_process():
+                self._cache = fill_cache(
+                    files,
+                    build_reading(self.config),
+                    data.num_workers > 0,
+                    data.on_bad_file == "skip",
+                )
+        return self._cache
+
+    def validation(self, warn: Callable[[str], None] = lambda _: None) -> Batch:
         """The fixed validation crops, on the CPU: the same ones at every call and in every run of the seed."""
         data = self.config.data
-        cutter = Cutter(
-            data.val_crop_px or data.hr_crop_px, self.radiometry, self.degradation, data.nodata
-        )
+        cutter = self._cutter(data.val_crop_px or data.hr_crop_px)
         with in_process():
-            batch = stack([cutter.cut(place, noise_seed=i) for i, place in enumerate(self._val)])
+            crops = readable(
+                range(len(self._val)),
+                lambda index: cutter.cut(self._val[index], noise_seed=index),
+                data.on_bad_file == "skip",
+                warn,
+                "validation crops",
+            )
             cutter.close()
-        return batch
+        return stack(crops)
 
     def describe(self) -> list[tuple[str, ...]]:
         """Rows (file, role, size, bands, dtype, CRS, pixel, range) for a table."""
@@ -130,12 +168,21 @@ def open_training_data(config: RunConfig) -> TrainingData:
     Raises:
         RefusedError: something does not fit; the message names the file and the key.
     """
-    radiometry = build_radiometry(config.data.normalization)
-    sources = find_sources(config.data)
+    data, radiometry = config.data, build_radiometry(config.data.normalization)
+    sources = find_sources(data)
+    warnings = list(sources.warnings)
     with gdal_env():
-        train = [_look_at_pair(pair, config, radiometry) for pair in sources.train]
-        val = [_look_at_pair(pair, config, radiometry) for pair in sources.val]
-    return arrange(config, train, val, sources.warnings)
+        train, val = (
+            readable(
+                pairs,
+                lambda pair: look_at_pair(pair, config, radiometry),
+                data.on_bad_file == "skip",
+                warnings.append,
+                "scenes",
+            )
+            for pairs in (sources.train, sources.val)
+        )
+    return arrange(config, train, val, warnings)
 
 
 def arrange(
@@ -152,19 +199,19 @@ def arrange(
     Raises:
         RefusedError: The files do not fit each other, or leave nothing to train or validate on.
     """
-    data, radiometry = config.data, build_radiometry(config.data.normalization)
+    radiometry, scale = build_radiometry(config.data.normalization), config.generator.scaling_factor
     check_band_order([hr for hr, _ in (*train, *val)])
     degradation = choose_degradation(config, train[0])
     warnings = list(warnings)
     if val:
-        train_scenes = [scene_of(looked, config) for looked in train]
-        val_scenes = [scene_of(looked, config) for looked in val]
+        train_scenes = [scene_of(looked, scale) for looked in train]
+        val_scenes = [scene_of(looked, scale) for looked in val]
     elif len(train) > 1:
-        train, val = _hold_back(train, config)
-        train_scenes = [scene_of(looked, config) for looked in train]
-        val_scenes = [scene_of(looked, config) for looked in val]
+        train, val = hold_back(train, config)
+        train_scenes = [scene_of(looked, scale) for looked in train]
+        val_scenes = [scene_of(looked, scale) for looked in val]
     else:
-        upper, lower = _cut_in_two(scene_of(train[0], config), config, degradation)
+        upper, lower = cut_in_two(scene_of(train[0], scale), config, degradation)
         train_scenes, val_scenes = [upper], [lower]
         warnings.append(
             f"only one scene: its last {lower.end_row - lower.first_row} of {lower.height} rows are "
@@ -172,140 +219,48 @@ def arrange(
         )
     if radiometry is None:
         config, radiometry = fit_normalization(config, train_scenes)
-        _check_ranges((*train, *val), radiometry)
+        check_ranges((*train, *val), radiometry)
+    warnings += _check_loading(config, train)
+    train_scenes = _with_blocks(train, train_scenes)
+    warnings += loose_pairs([*train, *val], scale)
     warnings += inconsistencies([hr for hr, _ in (*train, *val)])
     warnings += overlaps([hr for hr, _ in train], [hr for hr, _ in val])
-    places = _validation_places(
-        val_scenes,
-        config,
-        Cutter(data.val_crop_px or data.hr_crop_px, radiometry, degradation, data.nodata),
-    )
+    val_crop_px = config.data.val_crop_px or config.data.hr_crop_px
+    cutter = Cutter(val_crop_px, radiometry, degradation, build_reading(config))
+    places = _validation_places(val_scenes, config, cutter)
     roles = _roles(train, "train" if val else "train, val") + _roles(val, "val")
     return TrainingData(config, radiometry, degradation, train_scenes, places, roles, warnings)
 
 
-def _check_ranges(looked: Sequence[Looked], radiometry: Radiometry) -> None:
-    for hr, lr in looked:
-        check_range(hr, radiometry)
-        if lr is not None:
-            check_range(lr, radiometry)
+def _check_loading(config: RunConfig, train: Sequence[Looked]) -> list[str]:
+    """What makes reading slow; refuses what has no room in memory."""
+    data = config.data
+    floats = crop_floats(data.hr_crop_px, config.model.in_bands, config.generator.scaling_factor)
+    check_room(floats * data.train_batch_size, data.num_workers, data.prefetch_factor + 1)
+    if data.cache == "ram":
+        check_memory([raster for pair in train for raster in pair if raster], data.num_workers > 0)
+        return []
+    return dear_reads([hr for hr, _ in train], data.hr_crop_px)
 
 
-def _look_at_pair(pair: Pair, config: RunConfig, radiometry: Radiometry | None) -> Looked:
-    data, scale = config.data, config.generator.scaling_factor
-    with _naming(pair.hr_key):
-        hr = _look_at(pair.hr, config)
-        check_crop(hr, data.hr_crop_px, scale, "Data.hr_crop_px")
-        if data.val_crop_px:
-            check_crop(hr, data.val_crop_px, scale, "Data.val_crop_px")
-        if radiometry is not None:
-            check_range(hr, radiometry)
-    if pair.lr is None:
-        return hr, None
-    with _naming(pair.lr_key):
-        lr = _look_at(pair.lr, config)
-        check_pair(hr, lr, scale)
-        if radiometry is not None:
-            check_range(lr, radiometry)
-    return hr, lr
-
-
-def _look_at(path: str, config: RunConfig) -> Raster:
-    return look_at(path, config.data.bands, config.model.in_bands, config.data.nodata)
-
-
-@contextmanager
-def _naming(key: str) -> Iterator[None]:
-    """Puts the key that led to a file before what is wrong with it."""
-    try:
-        yield
-    except RefusedError as err:
-        raise RefusedError(f"{key}: {err.message}", err.hint) from err
-
-
-def _hold_back(looked: Sequence[Looked], config: RunConfig) -> tuple[list[Looked], list[Looked]]:
-    """Whole scenes for validation, chosen by the seed."""
-    count = round(config.data.val_fraction * len(looked))
-    count = min(max(count, 1), len(looked) - 1)
-    rng = Generator(PCG64(SeedSequence([config.training.seed], spawn_key=(2,))))
-    held = set(rng.permutation(len(looked))[:count].tolist())
-    train = [pair for index, pair in enumerate(looked) if index not in held]
-    return train, [pair for index, pair in enumerate(looked) if index in held]
-
-
-def scene_of(looked: Looked, config: RunConfig) -> Scene:
-    """The part of a raster (pair) that crops may be taken from: all of it."""
-    hr, lr = looked
-    scale = config.generator.scaling_factor
-    fraction, spots = hr.valid_fraction, hr.valid_spots
-    if lr is not None and lr.valid_fraction < fraction:
-        fraction, spots = lr.valid_fraction, lr.valid_spots * scale
-    height, width = hr.height // scale * scale, hr.width // scale * scale
-    return Scene(
-        hr=hr.path,
-        lr=lr.path if lr else None,
-        hr_bands=hr.bands,
-        lr_bands=lr.bands if lr else (),
-        height=height,
-        width=width,
-        first_row=0,
-        end_row=height,
-        valid_fraction=fraction,
-        valid_spots=spots,
-    )
-
-
-def _cut_in_two(scene: Scene, config: RunConfig, degradation: Degradation) -> tuple[Scene, Scene]:
-    """Training rows above, validation rows below, and between them more than LR sees from both sides."""
-    data, scale = config.data, config.generator.scaling_factor
-    val_crop = data.val_crop_px or data.hr_crop_px
-    gap = scale if scene.lr else max(2 * degradation.margin_px, scale)
-    first_val = _first_validation_row(scene, data.val_fraction, val_crop) // scale * scale
-    end_train = first_val - gap
-    if end_train < data.hr_crop_px:
-        raise RefusedError(
-            f"Data.hr: {scene.hr} is the only scene, and its {scene.height} rows do not hold training crops of "
-            f"{data.hr_crop_px}, {scene.height - first_val} validation rows and a gap of {gap}",
-            "add a scene, or lower Data.hr_crop_px and Data.val_crop_px",
-        )
-    return (
-        _rows_of(scene, 0, end_train),
-        _rows_of(scene, first_val, scene.height),
-    )
-
-
-def _first_validation_row(scene: Scene, fraction: float, crop_px: int) -> int:
-    """Below it lie `fraction` of the valid area, and at least one crop."""
-    rows = np.sort(scene.valid_spots[:, 0]) if len(scene.valid_spots) else np.arange(scene.height)
-    return min(int(rows[int((1 - fraction) * len(rows))]), int(rows[-1]) + 1 - crop_px)
-
-
-def _rows_of(scene: Scene, first_row: int, end_row: int) -> Scene:
-    """The part of a scene between two rows."""
-    spots, fraction = scene.valid_spots, scene.valid_fraction
-    if len(spots):
-        inside = (spots[:, 0] >= first_row) & (spots[:, 0] < end_row)
-        if not inside.any():
-            raise RefusedError(
-                f"Data.hr: {scene.hr} is the only scene, and its rows {first_row} to {end_row - 1} hold no valid pixel",
-                "give a validation scene with Data.val_hr, or change Data.val_fraction",
-            )
-        spots = spots[inside]
-        fraction = min(1.0, fraction * inside.mean() * scene.height / (end_row - first_row))
-    return replace(
-        scene,
-        first_row=first_row,
-        end_row=end_row,
-        valid_fraction=float(fraction),
-        valid_spots=np.ascontiguousarray(spots),
-    )
+def _with_blocks(train: Sequence[Looked], scenes: list[Scene]) -> list[Scene]:
+    """Scenes that move their crops into blocks of the files, where that saves much."""
+    if not worth_aligning([hr for hr, _ in train]):
+        return scenes
+    blocks = {hr.path: hr.block for hr, _ in train}
+    return [replace(scene, block=blocks[scene.hr]) for scene in scenes]
 
 
 def _validation_places(scenes: Sequence[Scene], config: RunConfig, cutter: Cutter) -> list[Place]:
     data = config.data
     with gdal_env():
         places = fixed_places(
-            scenes, cutter, data.val_crops, config.training.seed, data.min_valid_fraction
+            scenes,
+            cutter,
+            data.val_crops,
+            config.training.seed,
+            data.min_valid_fraction,
+            data.on_bad_file == "skip",
         )
         cutter.close()
     if not places:
@@ -315,21 +270,6 @@ def _validation_places(scenes: Sequence[Scene], config: RunConfig, cutter: Cutte
             "lower Data.min_valid_fraction or Data.val_crop_px, or give other scenes with Data.val_hr",
         )
     return places
-
-
-def choose_degradation(config: RunConfig, looked: Looked) -> Degradation:
-    """How LR is made; where LR is given, only the scale of it matters."""
-    hr, lr = looked
-    scale = config.generator.scaling_factor
-    if lr is not None:
-        return Degradation(scale)
-    return build_degradation(config.data.degradation, scale, band_names_of(config, hr))
-
-
-def band_names_of(config: RunConfig, hr: Raster) -> tuple[str, ...]:
-    """Names of the bands in network order; `band N` where a band has no name of its own."""
-    names = config.data.band_names or hr.descriptions
-    return tuple(name or f"band {band}" for name, band in zip(names, hr.bands, strict=True))
 
 
 def _roles(looked: Sequence[Looked], role: str) -> list[tuple[Raster, str]]:

@@ -26,6 +26,7 @@ class Recorder:
     """The run's log, mirrored to its trackers."""
 
     def __init__(self, config: RunConfig, folder: RunFolder, warn: Callable[[str], None]) -> None:
+        self.warn = warn
         self._writer = MetricsWriter(folder.metrics)
         self._trackers = open_trackers(config, folder.path, warn)
 

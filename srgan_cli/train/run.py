@@ -13,6 +13,7 @@ import torch
 
 from srgan_cli.config import RunConfig, dump_config, load_config
 from srgan_cli.config.data import FIT_KEYS, NormalizationConfig, fit_section
+from srgan_cli.data.finding import is_address
 from srgan_cli.data.radiometry import build_radiometry
 from srgan_cli.data.training import TrainingData, open_training_data
 from srgan_cli.errors import ConfigError, RefusedError, SrganError
@@ -119,12 +120,15 @@ def absolute_paths(config: RunConfig) -> RunConfig:
     """The same run with paths that do not depend on the current folder, for config.yaml."""
 
     def absolute(path: str) -> str:
-        return path if "://" in path or path.startswith("/vsi") else os.path.abspath(path)
+        return path if is_address(path) else os.path.abspath(os.path.expanduser(path))
 
     data = config.data
     root = absolute(data.root_dir) if data.root_dir else None
     update: dict[str, Any] = {"root_dir": root}
     if root is None:
+        for key in ("pairs", "sen2naip_taco_file"):
+            path = getattr(data, key)
+            update[key] = None if path is None else absolute(path)
         for key in ("hr", "lr", "val_hr", "val_lr"):
             update[key] = tuple(absolute(path) for path in getattr(data, key))
     model = {
@@ -217,7 +221,7 @@ def _build_trainer(
 ) -> Trainer:
     precision, gan = config.training.precision, networks.step
     validator = Validator(
-        crops=data.validation(),
+        crops=data.validation(warn),
         config=config,
         device=device,
         adversarial=gan.adversarial,

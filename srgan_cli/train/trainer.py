@@ -14,6 +14,7 @@ import torch
 from srgan_cli import runfolder as names
 from srgan_cli.config import RunConfig
 from srgan_cli.data.batch import Batch
+from srgan_cli.data.prefetch import on_device
 from srgan_cli.data.training import TrainingData
 from srgan_cli.errors import SrganError
 from srgan_cli.runfolder import RunFolder
@@ -114,15 +115,15 @@ class Trainer:
         self.recorder.event("end", self.step)
 
     def _batches(self) -> Iterator[Batch]:
-        device = self.validator.device
-        batches = self.data.train_batches(self.step, self.max_steps)
+        read = self.data.train_batches(self.step, self.max_steps, warn=self.recorder.warn)
+        batches = on_device(read, self.validator.device)
         while True:
             asked = time.perf_counter()
             batch = next(batches, None)
             self.clock.waited += time.perf_counter() - asked
             if batch is None:
                 return
-            yield Batch(*(part.to(device, non_blocking=True) for part in batch))
+            yield batch
 
     def _one_step(self, batch: Batch) -> None:
         plan = self.schedule.at(self.step)

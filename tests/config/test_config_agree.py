@@ -30,6 +30,13 @@ def losses(**values):
         ({"Data": {"band_names": ["a"]}}, "Data.band_names", "1 entries"),
         ({"Data": {"val_lr": ["a"]}}, "Data.val_lr", "given without Data.val_hr"),
         ({"Data": {"lr": ["a"]}}, "Data.lr", "given without Data.hr"),
+        ({"Data": {"pairs": "a", "hr": ["b"]}}, "Data.hr", "beside Data.pairs, which names all"),
+        ({"Data": {"pairs": "a", "val_hr": ["b"]}}, "Data.val_hr", "beside Data.pairs"),
+        (
+            {"Data": {"pairs": "a", "dataset_type": "ExampleDataset"}},
+            "Data.pairs",
+            "with dataset_type GeoTIFF only, not ExampleDataset",
+        ),
         (
             {"Model": {"continue_training": "a", "load_checkpoint": "b"}},
             "Model.load_checkpoint",

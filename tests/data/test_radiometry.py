@@ -162,9 +162,9 @@ def test_every_scene_is_in_a_bounded_sample(skewed, config, monkeypatch):
     seen = []
     original = fitting.read_pixels
 
-    def spy(dataset, window, bands, nodata):
+    def spy(dataset, window, *others):
         seen.append((dataset.name, window.width * window.height))
-        return original(dataset, window, bands, nodata)
+        return original(dataset, window, *others)
 
     monkeypatch.setattr(fitting, "read_pixels", spy)
     fitted(config, "mean_std", paths)

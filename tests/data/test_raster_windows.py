@@ -9,8 +9,8 @@ import rasterio
 from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
+from srgan_cli.data.images import ImagePool, Reading
 from srgan_cli.data.rasters import (
-    RasterPool,
     gdal_env,
     image_bands,
     open_raster,
@@ -180,7 +180,7 @@ def test_files_without_georeferencing_open_in_silence(tmp_path):
 
 def test_the_pool_bounds_open_files_and_travels_empty(write_raster):
     paths = [str(write_raster(f"{i}.tif", pixels())) for i in range(5)]
-    pool = RasterPool(limit=2)
+    pool = ImagePool(Reading(2), limit=2)
     first = pool.get(paths[0])
     assert pool.get(paths[0]) is first
     for path in paths:

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 import torch
 from rasterio.transform import Affine
 from torch.testing import assert_close
@@ -270,7 +271,10 @@ def test_given_lr_is_cut_where_hr_is(write_raster, config, tmp_path):
 def test_a_pair_of_the_wrong_size_is_refused(write_raster, config, tmp_path):
     paired(write_raster, "a")
     err = refused(config(scale=4, in_bands=2, root_dir=str(tmp_path), hr="hr", lr="lr"))
-    assert "a.tif is 64x64" in err.message
+    assert "a.tif is 64x64 with pixels of 2.5" in err.message
+    assert "a.tif is 32x32 with pixels of 5: a ratio of 2, but" in err.message
+    paired(write_raster, "a", crs=None)
+    err = refused(config(scale=4, in_bands=2, root_dir=str(tmp_path), hr="hr", lr="lr"))
     assert "a.tif is 32x32; with Generator.scaling_factor 4 HR must be 128x128" in err.message
 
 
@@ -411,6 +415,19 @@ def test_a_file_cut_short_behind_its_overviews_is_named(write_raster, config):
     path = write_raster("cog.tif", image, driver="COG")
     path.write_bytes(path.read_bytes()[:-100_000])
     assert f"cannot read {path}" in refused(config(hr=str(path), in_bands=1)).message
+
+
+def test_a_file_of_subdatasets_lists_them(write_raster, tmp_path, config):
+    source = str(write_raster("a.tif", np.full((1, 256, 256), 100, np.uint8)))
+    path = tmp_path / "parts.gpkg"
+    for name in ("NORTH", "SOUTH"):
+        options = {"RASTER_TABLE": name, "APPEND_SUBDATASET": "YES"}
+        rasterio.shutil.copy(source, path, driver="GPKG", **options)
+    err = refused(config(hr=str(path), in_bands=1, normalization="uint8"))
+    assert f"holds no raster itself, only subdatasets:\n  GPKG:{path}:NORTH" in err.message
+    part = {"hr": f"GPKG:{path}:NORTH", "bands": [1], "normalization": "uint8"}
+    data = open_training_data(config(**part, in_bands=1, val_hr=source))
+    assert float(first_batch(data).hr.mean()) == pytest.approx(100 / 255)
 
 
 def test_bands_in_different_order_are_refused(scene, config):

@@ -8,12 +8,12 @@ import pytest
 import rasterio
 import torch
 
-from srgan_cli.config import load_config
+from srgan_cli.config import RunConfig, load_config
 from srgan_cli.errors import RefusedError, SrganError, StoppedError
 from srgan_cli.runfolder import RunFolder, read_metrics
 from srgan_cli.schedule import build_schedule
 from srgan_cli.train.checkpoint import load_checkpoint
-from srgan_cli.train.run import run_training
+from srgan_cli.train.run import absolute_paths, run_training
 from srgan_cli.weights import load_generator
 
 
@@ -437,3 +437,21 @@ def test_without_pretraining_and_ema(tiny, tmp_path):
     train(config, folder.path)
     assert load_generator(folder.ema)[1].ema is False
     assert folder.best_gan.exists()
+
+
+def test_paths_of_a_run_do_not_depend_on_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/me")
+    data = {"hr": ["a.tif", "~/b.tif", "/vsizip/c.zip/d.tif", "s3://bucket/e.tif"]}
+    found = absolute_paths(RunConfig.model_validate({"Data": data})).data
+    assert found.hr == (
+        f"{tmp_path}/a.tif",
+        "/home/me/b.tif",
+        "/vsizip/c.zip/d.tif",
+        "s3://bucket/e.tif",
+    )
+    pairs = RunConfig.model_validate({"Data": {"pairs": "pairs.csv"}})
+    assert absolute_paths(pairs).data.pairs == f"{tmp_path}/pairs.csv"
+    taco = RunConfig.model_validate({"Data": {"sen2naip_taco_file": "a.taco", "root_dir": "set"}})
+    assert absolute_paths(taco).data.root_dir == f"{tmp_path}/set"
+    assert absolute_paths(taco).data.sen2naip_taco_file == "a.taco"

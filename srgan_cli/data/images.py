@@ -1,0 +1,108 @@
+"""Opening whatever `Data` points to: rasters, Sentinel-2 products, arrays, or the copy in memory."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rasterio.io import DatasetReader
+
+from srgan_cli.data.arrays import SUFFIXES as ARRAY_SUFFIXES
+from srgan_cli.data.arrays import open_array
+from srgan_cli.data.rasters import open_raster
+from srgan_cli.data.sentinel2 import is_product, open_product
+
+if TYPE_CHECKING:
+    from srgan_cli.config import RunConfig
+    from srgan_cli.data.cache import ImageCache
+
+OPEN_DATASETS = 32
+"""Datasets one process keeps open."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the files of a run become numbers; the same for all of them."""
+
+    num_bands: int
+    """`Model.in_bands`."""
+    bands: tuple[int, ...] = ()
+    """`Data.bands`, counted from 1; empty: the first `num_bands`."""
+    band_names: tuple[str, ...] = ()
+    """`Data.band_names`; they choose the bands of a Sentinel-2 product."""
+    nodata: float | None = None
+    """`Data.nodata`."""
+    scale_offset: bool = False
+    """`Data.apply_scale_offset`."""
+    npz_key: str | None = None
+    """Array of a npz file to prefer to its first one."""
+
+
+def build_reading(config: RunConfig) -> Reading:
+    """How the files of this run are read."""
+    data = config.data
+    return Reading(
+        num_bands=config.model.in_bands,
+        bands=data.bands,
+        band_names=data.band_names,
+        nodata=data.nodata,
+        scale_offset=data.apply_scale_offset,
+        npz_key="hr" if data.dataset_type == "ExampleDataset" else None,
+    )
+
+
+def open_image(path: str, reading: Reading) -> DatasetReader:
+    """An open dataset, or what answers like one; call it inside a `gdal_env`.
+
+    Raises:
+        UnreadableError: The file cannot be opened.
+        RefusedError: It does not hold what `reading` asks for.
+    """
+    if path.lower().endswith(ARRAY_SUFFIXES):
+        return open_array(path, reading.num_bands, reading.npz_key)
+    if _is_product(path):
+        return open_product(path, reading.band_names)
+    return open_raster(path)
+
+
+def wanted_bands(path: str, reading: Reading) -> tuple[int, ...]:
+    """`Data.bands`, but none for a Sentinel-2 product: it is opened with the named bands alone."""
+    return () if _is_product(path) else reading.bands
+
+
+def _is_product(path: str) -> bool:
+    return (path.lower().endswith(".zip") or Path(path).is_dir()) and is_product(path)
+
+
+class ImagePool:
+    """Open datasets by path, the most recently used ones; crosses process borders empty."""
+
+    def __init__(
+        self, reading: Reading, cache: ImageCache | None = None, limit: int = OPEN_DATASETS
+    ) -> None:
+        self._reading = reading
+        self._cache = cache
+        self._limit = limit
+        self._open: OrderedDict[str, DatasetReader] = OrderedDict()
+
+    def get(self, path: str) -> DatasetReader:
+        """The dataset, opened now if it is not open yet."""
+        dataset = self._open.pop(path, None) or self._open_now(path)
+        self._open[path] = dataset
+        if len(self._open) > self._limit:
+            self._open.popitem(last=False)[1].close()
+        return dataset
+
+    def close(self) -> None:
+        """Close all datasets; `get` opens them again."""
+        while self._open:
+            self._open.popitem()[1].close()
+
+    def _open_now(self, path: str) -> DatasetReader:
+        cached = self._cache.get(path) if self._cache else None
+        return cached or open_image(path, self._reading)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_open": OrderedDict()}
