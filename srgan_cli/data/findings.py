@@ -9,7 +9,7 @@ from typing import Any
 
 from srgan_cli.data.batch import Batch
 from srgan_cli.data.consistency import Agreement
-from srgan_cli.data.crops import Place
+from srgan_cli.data.cutter import Place
 from srgan_cli.data.radiometry import Radiometry
 from srgan_cli.data.scenes import Raster
 from srgan_cli.errors import RefusedError

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from srgan_cli.config.data import FIT_KEYS, fit_section
-from srgan_cli.data.crops import Scene
+from srgan_cli.data.cutter import Scene
 from srgan_cli.data.images import Reading, build_reading, open_image
 from srgan_cli.data.radiometry import Radiometry
 from srgan_cli.data.rasters import gdal_env, read_pixels

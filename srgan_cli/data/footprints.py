@@ -16,7 +16,7 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 from rasterio.transform import Affine
 
-from srgan_cli.data.crops import Scene
+from srgan_cli.data.cutter import Scene
 from srgan_cli.data.scenes import Raster
 from srgan_cli.errors import RefusedError
 

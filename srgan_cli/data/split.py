@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.random import PCG64, Generator, SeedSequence
 
-from srgan_cli.data.crops import Scene
+from srgan_cli.data.cutter import Scene
 from srgan_cli.data.degradation import Degradation
 from srgan_cli.data.looking import Looked
 from srgan_cli.errors import RefusedError

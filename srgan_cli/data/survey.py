@@ -12,7 +12,7 @@ import numpy as np
 from srgan_cli.data.batch import Batch
 from srgan_cli.data.checks import check_band_order, check_crop, check_range
 from srgan_cli.data.consistency import MIN_WINDOW_PX, compare, differences, disagreement
-from srgan_cli.data.crops import Cutter, Place, Scene
+from srgan_cli.data.cutter import Cutter, Place, Scene
 from srgan_cli.data.degradation import Degradation
 from srgan_cli.data.findings import CropCount, FileReport, PairReport, Survey, Trouble
 from srgan_cli.data.fitting import fit_normalization

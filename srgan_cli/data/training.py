@@ -11,14 +11,8 @@ from srgan_cli.data.batch import Batch, stack
 from srgan_cli.data.blocks import dear_reads, worth_aligning
 from srgan_cli.data.cache import ImageCache, check_memory, fill_cache
 from srgan_cli.data.checks import check_band_order, inconsistencies, overlaps
-from srgan_cli.data.crops import (
-    Cutter,
-    Place,
-    Scene,
-    TrainCrops,
-    fixed_places,
-    sample_numbers,
-)
+from srgan_cli.data.crops import TrainCrops, fixed_places, sample_numbers
+from srgan_cli.data.cutter import Cutter, Place, Scene
 from srgan_cli.data.degradation import Degradation
 from srgan_cli.data.fitting import fit_normalization
 from srgan_cli.data.footprints import loose_pairs, scene_of

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from srgan_cli.data.crops import Cutter, fixed_places
+from srgan_cli.data.crops import fixed_places
+from srgan_cli.data.cutter import Cutter
 from srgan_cli.data.images import build_reading
 from srgan_cli.data.rasters import UnreadableError, gdal_env
 from srgan_cli.data.training import open_training_data
