@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import torch
 from torch import Tensor
 
 NUM_ELEMENTS = 8
@@ -12,9 +14,11 @@ def dihedral(image: Tensor, element: int) -> Tensor:
     """Quarter turns (`element` % 4), then a left-right flip (`element` >= 4).
 
     Args:
-        image: (..., H, W).
+        image: (..., H, W), on the CPU.
         element: 0 (unchanged) to 7.
     """
-    turned = image.rot90(element % 4, (-2, -1)) if element % 4 else image
-    flipped = turned.flip(-1) if element >= 4 else turned
-    return flipped.contiguous()
+    # Views in numpy, which unlike torch knows negative strides, and one copy.
+    pixels = np.rot90(image.numpy(), element % 4, (-2, -1))
+    if element >= 4:
+        pixels = pixels[..., ::-1]
+    return torch.from_numpy(np.ascontiguousarray(pixels))

@@ -79,19 +79,27 @@ class Degradation:
             seed: Of the crop, at least 0.
             zero: Network value of a stored 0, broadcast over (C, H, W).
         """
-        # The draws have a stream of their own: ranges do not change the noise field.
-        share, std, signal = Generator(PCG64(SeedSequence([seed], spawn_key=(3,)))).random(3)
-        mtf = tuple(_within(each, share) for each in self.mtf_nyquist)
-        levels = _within(self.noise_std, std), _within(self.noise_signal, signal)
-        noise = torch.Generator().manual_seed(seed)
+        mtf, std, signal = self._drawn(seed)
+        noise = torch.Generator().manual_seed(seed) if std or signal else None
         image, sampled = hr, False
         for step in self.order:
             if step == "noise":
-                image = add_noise(image, levels[0], noise, levels[1], zero)
+                image = add_noise(image, std, noise, signal, zero)
             elif not sampled:
                 image, sampled = _sample(image[None], self.scale, self.kind, mtf)[0], True
                 image = image[:, rows, cols]
         return image
+
+
+    def _drawn(self, seed: int) -> tuple[tuple[float, ...], float, float]:
+        """MTF of each band, and both noise levels."""
+        limits = (*self.mtf_nyquist, self.noise_std, self.noise_signal)
+        if all(low == high for low, high in limits):
+            return tuple(low for low, _ in self.mtf_nyquist), limits[-2][0], limits[-1][0]
+        # The draws have a stream of their own: ranges do not change the noise field.
+        share, std, signal = Generator(PCG64(SeedSequence([seed], spawn_key=(3,)))).random(3)
+        mtf = tuple(_within(each, share) for each in self.mtf_nyquist)
+        return mtf, _within(self.noise_std, std), _within(self.noise_signal, signal)
 
 
 def _within(limits: Range, share: float) -> float:
@@ -192,13 +200,18 @@ def _sample(hr: Tensor, scale: int, kind: str, mtf_nyquist: tuple[float, ...]) -
     if hr.shape[-2] % scale or hr.shape[-1] % scale:
         raise ValueError(f"{tuple(hr.shape[-2:])} is not a multiple of scale {scale}")
     rows, cols = (
-        torch.stack([sampling(side, scale, kind, mtf) for mtf in mtf_nyquist]).to(hr)
-        for side in hr.shape[-2:]
+        _maps(side, scale, kind, mtf_nyquist, hr.dtype).to(hr.device) for side in hr.shape[-2:]
     )
-    # One map for all bands as a plain matrix: a stack of one would be multiplied band by band.
-    if len(mtf_nyquist) == 1:
-        rows, cols = rows[0], cols[0]
     return rows @ hr @ cols.mT
+
+
+@lru_cache(maxsize=16)
+def _maps(
+    side: int, scale: int, kind: str, mtf_nyquist: tuple[float, ...], dtype: torch.dtype
+) -> Tensor:
+    """`sampling` for each band; one map for all bands as a plain matrix, which is multiplied at once."""
+    maps = [sampling(side, scale, kind, mtf) for mtf in mtf_nyquist]
+    return (torch.stack(maps) if len(maps) > 1 else maps[0]).to(dtype)
 
 
 def add_noise(
