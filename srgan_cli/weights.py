@@ -42,6 +42,8 @@ class WeightsInfo:
     """Whether the tensors are the moving average."""
     version: str = __version__
     """Of the srgan that wrote the file."""
+    scale_offset: bool = False
+    """Whether the radiometry speaks of values with the raster's scale and offset tags applied."""
 
     @property
     def scale(self) -> int:
@@ -60,6 +62,7 @@ class WeightsInfo:
             "step": self.step,
             "ema": self.ema,
             "version": self.version,
+            "scale_offset": self.scale_offset,
         }
 
     @staticmethod
@@ -75,6 +78,7 @@ class WeightsInfo:
             step=int(values["step"]),
             ema=bool(values["ema"]),
             version=str(values["version"]),
+            scale_offset=bool(values.get("scale_offset", False)),
         )
 
 

@@ -136,7 +136,7 @@ class DataConfig(Section):
     nodata: float | None = None
     """Value that means "no data" where the raster does not say so itself. NaN and masked pixels always do."""
     apply_scale_offset: bool = False
-    """Use stored value * scale + offset of a raster's scale and offset tags instead of the stored value; `normalization` then speaks of the result. Inference takes stored values as they are: unscale a tagged raster first (gdal_translate -unscale -ot Float32)."""
+    """Use stored value * scale + offset of a raster's scale and offset tags instead of the stored value; `normalization` then speaks of the result. The weights remember it, so that inference reads rasters alike."""
     on_bad_file: Literal["refuse", "skip"] = "refuse"
     """What to do with files that cannot be read: name them and stop, or name them, count them and go on without them. Of a file that fails later, other crops are drawn, the same ones at every repetition."""
     normalization: NormalizationName | NormalizationConfig = "sen2_stretch_10k"

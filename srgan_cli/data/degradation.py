@@ -90,7 +90,6 @@ class Degradation:
                 image = image[:, rows, cols]
         return image
 
-
     def _drawn(self, seed: int) -> tuple[tuple[float, ...], float, float]:
         """MTF of each band, and both noise levels."""
         limits = (*self.mtf_nyquist, self.noise_std, self.noise_signal)

@@ -62,6 +62,25 @@ class Radiometry:
         stored: Values = difference / _along_bands(self.scale, difference)
         return stored
 
+    def of_stored(self, scales: Sequence[float], offsets: Sequence[float]) -> Radiometry:
+        """The same radiometry for stored values v whose measured ones are v * scales + offsets.
+
+        One scale and offset per band, as a raster's tags give them.
+        """
+        bands = range(len(scales))
+        own_scale = [of_band(self.scale, band) for band in bands]
+
+        def stored(measured: PerBand) -> PerBand:
+            return tuple((of_band(measured, b) - offsets[b]) / scales[b] for b in bands)
+
+        return Radiometry(
+            name=self.name,
+            scale=tuple(own_scale[b] * scales[b] for b in bands),
+            offset=tuple(own_scale[b] * offsets[b] + of_band(self.offset, b) for b in bands),
+            usual_max=None if self.usual_max is None else stored(self.usual_max),
+            usual_min=stored(self.usual_min),
+        )
+
     def misfits(self, bright: Sequence[float]) -> tuple[int, ...]:
         """Bands, from 0, whose 99.9th percentile of stored values is in another unit.
 

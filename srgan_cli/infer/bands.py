@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from srgan_cli.data.rasters import image_bands
 from srgan_cli.errors import RefusedError
 from srgan_cli.infer.geometry import Box
 from srgan_cli.infer.source import Source
+from srgan_cli.weights import WeightsInfo
 
 FLOAT32_EXACT = 2**24
 _SAMPLE_GRID = 6
@@ -97,6 +99,30 @@ def _name_warning(source: Source, band_names: Sequence[str]) -> str:
         f"bands are taken in their order: the raster names them {', '.join(map(str, names))}, "
         f"the weights {', '.join(band_names)}"
     )
+
+
+def for_raster(info: WeightsInfo, source: Source) -> WeightsInfo:
+    """The header with a radiometry for the stored values of this raster's chosen bands.
+
+    Another one where the weights were trained on values with scale and offset tags applied, and the
+    raster has such tags: reading and writing then go on in stored values, and the tags stay true.
+
+    Raises:
+        RefusedError: Each band has a radiometry of its own, and the network makes other bands.
+    """
+    radiometry, dataset = info.radiometry, source.dataset
+    if info.scale_offset:
+        scales = [dataset.scales[band - 1] for band in source.bands]
+        offsets = [dataset.offsets[band - 1] for band in source.bands]
+        if set(scales) != {1.0} or set(offsets) != {0.0}:
+            radiometry = radiometry.of_stored(scales, offsets)
+    if radiometry.num_bands is not None and info.spec.out_bands != info.spec.in_bands:
+        raise RefusedError(
+            f"the weights make {info.spec.out_bands} bands of {info.spec.in_bands}, each with a "
+            "radiometry of its own",
+            "import them with one --normalization for all bands",
+        )
+    return replace(info, radiometry=radiometry)
 
 
 def sample_values(source: Source) -> NDArray[np.float32]:

@@ -21,7 +21,7 @@ from srgan_cli import metrics
 from srgan_cli.data.degradation import degrade, margin_px
 from srgan_cli.data.rasters import gdal_env
 from srgan_cli.errors import RefusedError
-from srgan_cli.infer.bands import check_values, choose_bands, sample_values
+from srgan_cli.infer.bands import check_values, choose_bands, for_raster, sample_values
 from srgan_cli.infer.geometry import Grid, Tile, fitting_core, largest_core, round_up
 from srgan_cli.infer.halo import CANDIDATES_PX
 from srgan_cli.infer.model import Model
@@ -131,7 +131,7 @@ def evaluate_file(
             "only networks that keep the bands can be compared with their input",
         )
     with quiet_rasterio(), gdal_env(), Source(path) as source:
-        sample = _prepare(source, model, options)
+        model, sample = _prepare(source, model, options)
         height, width = source.height // scale, source.width // scale
         if not height or not width:
             raise RefusedError(
@@ -150,15 +150,19 @@ def evaluate_file(
     return Evaluation(path, sr, bicubic, sr.psnr - bicubic.psnr, sums[0].pixels, peak)
 
 
-def _prepare(source: Source, model: Model, options: InferOptions) -> NDArray[np.float32]:
+def _prepare(
+    source: Source, model: Model, options: InferOptions
+) -> tuple[Model, NDArray[np.float32]]:
+    """The model in terms of the raster's stored values, and a sample of them."""
     info = model.info
     bands, _ = choose_bands(source, info.spec.in_bands, info.band_names, options.bidx)
     source.choose(bands, options.nodata)
+    info = for_raster(info, source)
     sample = sample_values(source)
     misfit = check_values(source, sample, info.radiometry)
     if misfit and not options.force:
         raise RefusedError(misfit, "use other weights or bands, or convert it; --force goes on")
-    return sample
+    return Model(model.generator, info, model.sha256), sample
 
 
 def _peak(source: Source, model: Model, sample: NDArray[np.float32]) -> float:

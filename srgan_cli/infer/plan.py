@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from srgan_cli.errors import RefusedError
-from srgan_cli.infer.bands import check_values, choose_bands, narrow_dtype, sample_values
+from srgan_cli.infer.bands import (
+    check_values,
+    choose_bands,
+    for_raster,
+    narrow_dtype,
+    sample_values,
+)
 from srgan_cli.infer.geometry import Box, Grid, fitting_core, largest_core, round_up
 from srgan_cli.infer.halo import AFFORDABLE_PX, Halo, measured_halo
 from srgan_cli.infer.network import Network
@@ -69,6 +75,7 @@ def make_plan(
     """
     bands, warning = choose_bands(source, info.spec.in_bands, info.band_names, options.bidx)
     source.choose(bands, options.nodata)
+    info = for_raster(info, source)
     warnings = [text for text in (warning, narrow_dtype(source, info.radiometry)) if text]
     sample = sample_values(source)
     misfit = check_values(source, sample, info.radiometry)

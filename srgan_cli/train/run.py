@@ -237,6 +237,7 @@ def _build_trainer(
         gsd_m=data.gsd_m,
         step=0,
         ema=False,
+        scale_offset=config.data.apply_scale_offset,
     )
     recorder = Recorder(config, folder, warn)
     steps = total_steps(config, data.steps_per_epoch)

@@ -88,3 +88,56 @@ def test_the_numbers_stand_in_the_weights_file(
 ) -> None:
     model = with_radiometry(make_model(), EACH)
     assert load_generator(save_model(model))[1].radiometry == EACH
+
+
+def test_weights_of_measured_values_read_and_write_stored_ones(
+    make_model: Callable[..., Model],
+    make_raster: Callable[..., Path],
+    ground: Callable,
+    tmp_path: Path,
+) -> None:
+    """Landsat's tags: reflectance = stored * 2.75e-5 - 0.2."""
+    reflectance = Radiometry("zero_one", 1.0, 0.0, 1.0)
+    plain = with_radiometry(make_model(global_skip="bicubic"), reflectance)
+    plain.generator.last_layer().weight.mul_(0.05)
+    model = Model(plain.generator, replace(plain.info, scale_offset=True), plain.sha256)
+    stored = (ground(2, 40, 50) * 5 + 7300).astype("uint16")
+    tagged = make_raster("tagged.tif", data=stored)
+    with rasterio.open(tagged, "r+") as dataset:
+        dataset.scales, dataset.offsets = (2.75e-5, 3e-5), (-0.2, -0.1)
+    scales = np.array([2.75e-5, 3e-5])[:, None, None]
+    offsets = np.array([-0.2, -0.1])[:, None, None]
+    measured = make_raster("measured.tif", data=(stored * scales + offsets).astype("float32"))
+    expected = pixels(plain.infer_file(measured, tmp_path / "expected.tif").output)
+    result = model.infer_file(tagged, tmp_path / "found.tif")
+    with rasterio.open(result.output) as out:
+        assert (out.dtypes[0], out.scales, out.offsets) == ("uint16", (2.75e-5, 3e-5), (-0.2, -0.1))
+        found = out.read() * scales + offsets
+    inside = (expected > offsets) & (expected < 65535 * scales + offsets)
+    np.testing.assert_allclose(found[inside], expected[inside], atol=0.6 * 3e-5)
+    assert inside.mean() > 0.9
+    # The same raster without tags holds measured values already, and these fit no reflectance.
+    with pytest.raises(RefusedError, match="do not fit the weights"):
+        model.infer_file(make_raster("bare.tif", data=stored), tmp_path / "no.tif")
+
+
+def test_evaluation_speaks_stored_values_too(
+    make_model: Callable[..., Model], make_raster: Callable[..., Path], ground: Callable
+) -> None:
+    plain = with_radiometry(make_model(), Radiometry("zero_one", 1.0, 0.0, 1.0))
+    model = Model(plain.generator, replace(plain.info, scale_offset=True), plain.sha256)
+    stored = (ground(2, 64, 64) * 5 + 7300).astype("float32")
+    tagged = make_raster("tagged.tif", data=stored)
+    with rasterio.open(tagged, "r+") as dataset:
+        dataset.scales, dataset.offsets = (2.75e-5, 2.75e-5), (-0.2, -0.2)
+    measured = make_raster("measured.tif", data=(stored * 2.75e-5 - 0.2).astype("float32"))
+    found, expected = evaluate_file(model, str(tagged)), evaluate_file(plain, str(measured))
+    assert found.gain == pytest.approx(expected.gain, abs=1e-3)
+
+
+def test_other_bands_out_need_one_radiometry_for_all(
+    make_model: Callable[..., Model], make_raster: Callable[..., Path], tmp_path: Path
+) -> None:
+    model = with_radiometry(make_model(out_bands=3, model_type="rrdbnet", n_blocks=1), EACH)
+    with pytest.raises(RefusedError, match="make 3 bands of 2, each with a radiometry of its own"):
+        model.infer_file(make_raster(), tmp_path / "out.tif")
