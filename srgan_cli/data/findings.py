@@ -11,6 +11,7 @@ from srgan_cli.data.batch import Batch
 from srgan_cli.data.consistency import Agreement
 from srgan_cli.data.cutter import Place
 from srgan_cli.data.radiometry import Radiometry
+from srgan_cli.data.rasters import UnreadableError
 from srgan_cli.data.scenes import Raster
 from srgan_cli.errors import RefusedError
 
@@ -119,6 +120,8 @@ class Survey:
     warnings: list[str] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
     steps_per_epoch: int | None = None
+    skip_unreadable: bool = False
+    """`Data.on_bad_file: skip`: a file that cannot be read is left out, and no trouble."""
 
     @contextmanager
     def collecting(self, key: str = "") -> Iterator[None]:
@@ -127,6 +130,9 @@ class Survey:
             yield
         except RefusedError as err:
             text = f"{key}: {err.message}" if key else err.message
+            if self.skip_unreadable and isinstance(err, UnreadableError):
+                self.warnings.append(f"Data.on_bad_file: skipped: {text}")
+                return
             self.troubles.append(Trouble(text, err.hint))
 
     def as_dict(self) -> dict[str, Any]:

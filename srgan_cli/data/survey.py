@@ -72,7 +72,7 @@ def survey(config: RunConfig, advance: Advance = lambda _name: None) -> Survey:
         advance: Told the name of every pair of files, first when it is opened, then when its
             crops are judged.
     """
-    found = Survey()
+    found = Survey(skip_unreadable=config.data.on_bad_file == "skip")
     with found.collecting():
         sources = find_sources(config.data)
         _survey(config, found, sources.train, sources.val, sources.warnings, advance)
@@ -109,6 +109,10 @@ def _survey(
         rasters = [*(hr for hr, _ in together), *(file.raster for file in unusable)]
         if rasters:
             found.band_names = band_names_of(config, rasters[0])
+        if not looked[0] and not found.troubles:
+            found.troubles.append(
+                Trouble("no file of the training set can be read", "see the warnings")
+            )
         _settle(config, found, looked[0], looked[1])
         judge = _Judge(config, found, together)
         for role, side_looked in zip(roles, looked, strict=True):

@@ -277,3 +277,15 @@ def test_the_sheet_shows_three_bands_in_colour(tmp_path):
     assert image.shape == (3, 160, 2 * 160 + GAP_PX)
     shown = image[:, :, 160 + GAP_PX :].astype(float) / 255
     assert np.corrcoef(shown[0].ravel(), hr[2].numpy().ravel())[0, 1] > 0.99
+
+
+def test_files_that_are_to_be_skipped_are_no_trouble(scene, config):
+    good, bad = str(scene("good.tif")), scene("bad.tif")
+    bad.write_bytes(bad.read_bytes()[:200])
+    refused = survey(config(hr=[good, str(bad)]))
+    assert any("bad.tif" in text for text in texts(refused))
+    skipped = survey(config(hr=[good, str(bad)], on_bad_file="skip"))
+    assert texts(skipped) == []
+    assert any("skipped: " in text and "bad.tif" in text for text in skipped.warnings)
+    nothing = survey(config(hr=[str(bad)], on_bad_file="skip"))
+    assert texts(nothing) == ["no file of the training set can be read"]
