@@ -38,8 +38,9 @@ A run is described by one YAML file. Every key has a default: a file only needs 
 
   gives completion, types and documentation in every editor with the YAML language server.
 
-OpenSR-SRGAN's YAML files load as they are; the last section lists the spellings that are understood. One default differs:
-without `Generator.block_type`, OpenSR-SRGAN builds `standard`, this tool `res`.
+OpenSR-SRGAN's YAML files load as they are; the last section lists the spellings that are understood. Two things differ:
+without `Generator.block_type`, OpenSR-SRGAN builds `standard`, this tool `res`; and `model_type: rrdbnet` is the RRDBNet of
+BasicSR and Real-ESRGAN, where OpenSR-SRGAN means what is called `esrgan` here.
 """
 
 NORMALIZATION: Final = """\
