@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from torch import nn
+from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
 Value = TypeVar("Value")
@@ -23,6 +25,29 @@ def normalised(layer: nn.Module) -> nn.Module:
     layer = spectral_norm(layer)
     layer.register_load_state_dict_pre_hook(_rename)  # type: ignore[no-untyped-call]  # torch
     return layer
+
+
+@contextmanager
+def settled(network: nn.Module) -> Iterator[None]:
+    """Forward passes inside leave the estimates of the spectral norms as they are.
+
+    Each pass in training mode improves them by a power iteration; images that are compared should
+    be judged by the same weights.
+    """
+    norms = [
+        norm
+        for module in network.modules()
+        if parametrize.is_parametrized(module, "weight")
+        for norm in module.parametrizations["weight"]  # type: ignore[index]
+    ]
+    before = [norm.training for norm in norms]
+    for norm in norms:
+        norm.training = False
+    try:
+        yield
+    finally:
+        for norm, training in zip(norms, before, strict=True):
+            norm.training = training
 
 
 def modern_names(state: Mapping[str, Value]) -> dict[str, Value]:
