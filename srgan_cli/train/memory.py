@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 import resource
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from types import TracebackType
 
@@ -45,8 +45,8 @@ def recomputed(
     """
     norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
 
-    def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), _not_counting(norms)
+    def contexts() -> tuple[AbstractContextManager[None], _NotCounting]:
+        return nullcontext(), _NotCounting(norms)
 
     found: Tensor = (
         checkpoint(
@@ -58,16 +58,23 @@ def recomputed(
     return found
 
 
-@contextmanager
-def _not_counting(norms: list[_BatchNorm]) -> Iterator[None]:
-    """Batch norms inside use the statistics of the batch without taking them in."""
-    for norm in norms:
-        norm.track_running_stats = False
-    try:
-        yield
-    finally:
-        for norm in norms:
-            norm.track_running_stats = True
+class _NotCounting:
+    """Batch norms inside use the statistics of the batch without taking them in.
+
+    Entered at every backward pass through the same graph, which `contextmanager` cannot.
+    """
+
+    def __init__(self, norms: list[_BatchNorm]) -> None:
+        self.norms = norms
+
+    def __enter__(self) -> None:
+        self.before = [(norm.momentum, norm.num_batches_tracked) for norm in self.norms]
+        for norm in self.norms:
+            norm.momentum, norm.num_batches_tracked = 0.0, None
+
+    def __exit__(self, *_: object) -> None:
+        for norm, (momentum, count) in zip(self.norms, self.before, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, count
 
 
 def recompute_blocks_(generator: Generator) -> None:

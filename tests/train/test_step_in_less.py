@@ -209,7 +209,7 @@ def test_batch_norms_count_a_batch_once_however_it_is_computed():
     networks.step(batch_of(), GAN)
     norms = [m for m in networks.step.generator.modules() if isinstance(m, _BatchNorm)]
     assert norms
-    assert all(norm.track_running_stats for norm in norms)
+    assert {norm.momentum for norm in norms} == {0.1}
     assert {int(norm.num_batches_tracked) for norm in norms} == {2}  # two parts
 
 
@@ -277,14 +277,20 @@ def test_in_bf16_whatever_is_told_or_updated_is_float32(judge):
         assert {moment.dtype for moment in moments} == {torch.float32}
 
 
-def test_spectral_norms_are_computed_in_float32_under_autocast():
-    def sigma(precision):
-        step = make(judge="unet", precision=precision).step
-        with step.arithmetic():
-            return step.discriminator.conv2.weight
+def test_spectral_norms_are_computed_in_float32_under_autocast(monkeypatch):
+    """On CUDA, autocast would compute the products of their power iteration in bfloat16."""
+    step = make(judge="unet", precision="bf16").step
+    seen, mv = [], torch.mv
 
-    assert sigma("bf16").dtype == torch.float32
-    assert torch.equal(sigma("bf16"), sigma("fp32"))
+    def product(matrix, vector):
+        seen.append((torch.is_autocast_enabled("cpu"), matrix.dtype, vector.dtype))
+        return mv(matrix, vector)
+
+    monkeypatch.setattr(torch, "mv", product)
+    with step.arithmetic():
+        assert torch.is_autocast_enabled("cpu")
+        step.discriminator(batch_of().hr)
+    assert set(seen) == {(False, torch.float32, torch.float32)}
 
 
 def test_fifty_steps_in_bf16_track_float32():
@@ -292,15 +298,16 @@ def test_fifty_steps_in_bf16_track_float32():
     for precision in ("fp32", "bf16"):
         networks = make(precision=precision)
         for group in networks.step.optimizer_g.param_groups:
-            group["lr"] = 1e-3
+            group["lr"] = 2e-4
         losses = []
         for at in range(50):
             plan = PRETRAIN if at < 30 else GAN
             losses.append(float(networks.step(batch_of(), plan)["train_metrics/l1"]))
         found[precision] = losses
     assert found["fp32"][49] < 0.5 * found["fp32"][0]  # something was learnt
+    assert found["fp32"] != found["bf16"]
     for exact, rough in zip(found["fp32"], found["bf16"], strict=True):
-        assert rough == pytest.approx(exact, rel=0.1)
+        assert rough == pytest.approx(exact, rel=0.05)
 
 
 # Compiled
@@ -379,7 +386,7 @@ def test_a_step_leaves_no_cycles_that_hold_tensors(training):
     try:
         for _ in range(4):
             step(batch_of(), GAN)
-            counts.append(sum(isinstance(each, torch.Tensor) for each in gc.get_objects()))
+            counts.append(sum(issubclass(type(each), torch.Tensor) for each in gc.get_objects()))
     finally:
         gc.enable()
     assert counts[1] == counts[2] == counts[3]
