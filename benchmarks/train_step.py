@@ -28,7 +28,7 @@ import torch
 from srgan_cli.config import RunConfig
 from srgan_cli.data.batch import Batch, stack
 from srgan_cli.data.training import open_training_data
-from srgan_cli.models import GENERATORS
+from srgan_cli.models import DISCRIMINATORS, GENERATORS
 from srgan_cli.schedule import build_schedule
 from srgan_cli.train import step as step_module
 from srgan_cli.train.device import computes_bf16
@@ -233,7 +233,7 @@ def spread(values: list[float]) -> str:
 def compare(arguments: argparse.Namespace) -> None:
     """Print seconds per step of both sides and the ratios of the rounds."""
     device = torch.device(arguments.device)
-    for phase in PHASES:
+    for phase in arguments.phases:
         peer = Peer(arguments, phase)
         try:
             runs: dict[str, Callable[[int], float]] = {"opensr-srgan fp32": peer.run}
@@ -246,7 +246,11 @@ def compare(arguments: argparse.Namespace) -> None:
         base = found["opensr-srgan fp32"]
         for name, seconds in found.items():
             ratios = [theirs / ours for theirs, ours in zip(base, seconds, strict=True)]
-            print(f"{phase:12} {name:18} {spread(seconds)} s/step  {spread(ratios)} times as fast")
+            print(
+                f"{phase:12} {name:18} {spread(seconds)} s/step, {spread(ratios)} times as fast, "
+                f"fastest rounds {min(base) / min(seconds):.3f} times",
+                flush=True,
+            )
 
 
 def rounds(
@@ -268,7 +272,7 @@ def table(arguments: argparse.Namespace) -> None:
     print(f"{'network':18} {'phase':12} {'':5} {'s/step':>22} {'ratio':>6}", end="")
     print("".join(f"{stage:>14}" for stage in STAGES))
     for name in arguments.only or GENERATORS:
-        for phase in PHASES:
+        for phase in arguments.phases:
             candidates = {
                 precision: Candidate(configuration(arguments, name, phase, precision), device)
                 for precision in precisions(arguments)
@@ -292,7 +296,8 @@ def main() -> None:
     parser.add_argument("--peer", help="interpreter that has opensr-srgan and Lightning")
     parser.add_argument("--loud-peer", dest="quiet_peer", action="store_false")
     parser.add_argument("--only", nargs="+", choices=list(GENERATORS))
-    parser.add_argument("--discriminator", default="standard")
+    parser.add_argument("--phases", nargs="+", choices=PHASES, default=PHASES)
+    parser.add_argument("--discriminator", default="patchgan", choices=list(DISCRIMINATORS))
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--hr", help="imagery to cut crops from; default: crops in memory")
     parser.add_argument("--training", default="{}", help="more keys of Training, as JSON")

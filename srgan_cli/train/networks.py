@@ -81,7 +81,7 @@ def build_networks(
             warn(warning)
     generator.pool_locally_(config.data.hr_crop_px // config.generator.scaling_factor)
     generator = _place(generator, device, generator.channels_last)
-    discriminator = _place(discriminator, device, channels_last=True)
+    discriminator = _place(discriminator, device, _judges_in_channels_last(discriminator, device))
     optim = config.optimizers
     betas_g = optim.betas_g or optim.betas
     optimizer_g = build_adam(generator, optim.optim_g_lr, betas_g, optim.eps, optim.weight_decay_g)
@@ -121,6 +121,12 @@ def build_networks(
 def _place(network: Network, device: torch.device, channels_last: bool) -> Network:
     network = network.to(device)
     return network.to(memory_format=torch.channels_last) if channels_last else network
+
+
+def _judges_in_channels_last(discriminator: nn.Module, device: torch.device) -> bool:
+    """Convolutions like the channels-last layout; instance norm, on the CPU, copies out of it."""
+    norms = any(isinstance(module, nn.InstanceNorm2d) for module in discriminator.modules())
+    return device.type != "cpu" or not norms
 
 
 def build_adversarial(config: RunConfig) -> Adversarial:

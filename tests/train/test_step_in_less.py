@@ -111,6 +111,14 @@ def test_batch_norm_sees_hr_and_sr_apart(judge):
     assert not make(judge=judge).step.joint
 
 
+def test_on_the_cpu_instance_norm_decides_the_layout_of_the_discriminator():
+    for judge, expected in (("patchgan", False), ("unet", True), ("standard", True)):
+        weights = [p for p in make(judge=judge).step.discriminator.parameters() if p.dim() == 4]
+        weights = [p for p in weights if p.shape[1] > 1 and p.shape[2] > 1 and p.shape[0] > 1]
+        layouts = {p.is_contiguous(memory_format=torch.channels_last) for p in weights}
+        assert layouts == {expected}, judge
+
+
 @pytest.mark.parametrize("judge", ["unet", "standard"])
 def test_hr_and_sr_are_judged_by_the_same_spectral_norms(judge):
     step = make(judge=judge).step
