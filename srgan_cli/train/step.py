@@ -60,7 +60,8 @@ class GanStep:
     def compile(self) -> None:
         """Compile the generator and VGG; both themselves, their names and their other users stay.
 
-        Shapes are those of the crops, always the same.
+        Shapes are those of the crops, always the same. A step that measures the gradient ratio runs
+        uncompiled: it walks one graph back several times, and compiled graphs are made for once.
         """
         self.generate = torch.compile(self.generator, dynamic=False)
         if isinstance(self.perceptual, VGGLoss):
@@ -70,23 +71,25 @@ class GanStep:
         """Update the networks with one batch; `measure` adds the gradient ratio of G's terms."""
         if plan.pretrain:
             return self._pretrain(batch)
-        sr = self._super_resolve(batch.lr)
+        sr = self._super_resolve(batch.lr, measure)
         # Where HR is unknown D sees the same in both, so that nodata is no clue.
         shown = torch.where(batch.valid > 0, sr, batch.hr)
         real, d_values = self._update_discriminator(shown.detach(), batch.hr, plan)
         return d_values | self._update_generator(sr, shown, real, batch, plan, measure)
 
-    def _super_resolve(self, lr: Tensor) -> Tensor:
+    def _super_resolve(self, lr: Tensor, plain: bool = False) -> Tensor:
         """SR of the whole batch, float32.
 
         With several parts, no activation is kept: the backward pass computes those of one part at a
         time again, so that memory is that of a part while every loss sees the whole batch.
+        `plain`: not compiled.
         """
+        generate = self.generator if plain else self.generate
         with self.arithmetic():
             if self.accumulate == 1:
-                return self.generate(lr).float()
+                return generate(lr).float()
             parts = lr.chunk(self.accumulate)
-            sr = [recomputed(self.generate, self.generator, part) for part in parts]
+            sr = [recomputed(generate, self.generator, part) for part in parts]
         return torch.cat(sr).float()
 
     def _pretrain(self, batch: Batch) -> Values:
@@ -149,7 +152,7 @@ class GanStep:
         self, sr: Tensor, shown: Tensor, real: Tensor, batch: Batch, plan: Plan, measure: bool
     ) -> Values:
         self.discriminator.requires_grad_(False)
-        parts = self._content_parts(sr, batch)
+        parts = self._content_parts(sr, batch, measure)
         content_loss = torch.stack([weight * part for weight, part in parts.values()]).sum()
         with self.arithmetic():
             fake = self.discriminator(shown).float()
@@ -170,7 +173,9 @@ class GanStep:
             "skipped_g": skipped,
         }
 
-    def _content_parts(self, sr: Tensor, batch: Batch) -> dict[str, tuple[float, Tensor]]:
+    def _content_parts(
+        self, sr: Tensor, batch: Batch, plain: bool = False
+    ) -> dict[str, tuple[float, Tensor]]:
         """Name -> (weight, loss) of the content terms; a weight of 0 costs nothing."""
         weights, hr, valid = self.losses, batch.hr, batch.valid
         parts = {"l1": (weights.l1_weight, content.l1(sr, hr, valid))}
@@ -179,20 +184,19 @@ class GanStep:
             parts["sam"] = (weights.sam_weight, angle)
         if weights.tv_weight > 0:
             parts["tv"] = (weights.tv_weight, content.total_variation(sr, valid))
-        if self.perceive is not None:
-            parts["perceptual"] = (weights.perceptual_weight, self._perceptual_part(sr, hr, valid))
+        perceive = self.perceptual if plain else self.perceive
+        if perceive is not None:
+            found = self._in_parts(perceive, sr, hr, valid)
+            parts["perceptual"] = (weights.perceptual_weight, found)
         return parts
 
-    def _perceptual_part(self, sr: Tensor, hr: Tensor, valid: Tensor) -> Tensor:
-        if self.perceptual is None or self.perceive is None:
-            raise TypeError("there is no perceptual loss")
+    def _in_parts(self, perceive: Callable[..., Tensor], *images: Tensor) -> Tensor:
+        """A loss that is a mean over the batch, in as many parts as the generator's pass."""
         with self.arithmetic():
-            if self.accumulate == 1:
-                return self.perceive(sr, hr, valid)
-            images = zip(*(image.chunk(self.accumulate) for image in (sr, hr, valid)), strict=True)
-            found = [
-                recomputed(self.perceive, self.perceptual, *part, random=False) for part in images
-            ]
+            if self.accumulate == 1 or self.perceptual is None:
+                return perceive(*images)
+            parts = zip(*(image.chunk(self.accumulate) for image in images), strict=True)
+            found = [recomputed(perceive, self.perceptual, *part, random=False) for part in parts]
         return torch.stack(found).mean()
 
     def _gradient_ratio(self, weighted: Tensor, content_loss: Tensor) -> Tensor:
