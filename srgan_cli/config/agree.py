@@ -26,6 +26,7 @@ def disagreements(config: RunConfig) -> list[Disagreement]:
         *_crops(config),
         *_start(config),
         *_networks(config),
+        *_accumulation(config),
         *_discriminator(config),
         *_losses(config),
         *_perceptual(config),
@@ -118,6 +119,16 @@ def _networks(config: RunConfig) -> list[Disagreement]:
         text = f"{generator.n_channels} is too few for block_type rcab, whose attention has n_channels / 16 hidden channels; use 16 or more"
         found.append(Disagreement("Generator.n_channels", text, ("Generator.block_type",)))
     return found
+
+
+def _accumulation(config: RunConfig) -> list[Disagreement]:
+    """A batch is cut into equal parts."""
+    batch, parts = config.data.train_batch_size, config.training.accumulate_steps
+    if batch % parts == 0:
+        return []
+    fitting = max(n for n in range(1, min(parts, batch) + 1) if batch % n == 0)
+    text = f"{parts} does not divide Data.train_batch_size {batch}; use {fitting}"
+    return [Disagreement("Training.accumulate_steps", text, ("Data.train_batch_size",))]
 
 
 def _discriminator(config: RunConfig) -> list[Disagreement]:

@@ -19,6 +19,10 @@ class Batch(NamedTuple):
     valid: Tensor
     """(B, 1, h * scale, w * scale), 1 where HR and LR are valid, else 0."""
 
+    def chunk(self, count: int) -> list[Batch]:
+        """The batch in `count` equal parts."""
+        return [Batch(*parts) for parts in zip(*(t.chunk(count) for t in self), strict=True)]
+
 
 def stack(crops: Sequence[Batch]) -> Batch:
     """One batch of single crops of equal size."""

@@ -58,6 +58,10 @@ class Generator(nn.Module):
         """The convolution that makes the output."""
         raise NotImplementedError
 
+    def trunk(self) -> list[nn.Module]:
+        """The equal blocks that make up most of the network."""
+        return list(self.get_submodule("body").children())
+
     def start_at_skip_(self) -> None:
         """Zero the last layer where there is a global skip: the first output is the skip itself."""
         if self.spec.global_skip != "none":

@@ -97,6 +97,9 @@ class SRResNetStandard(Generator):
         out: Tensor = self.net(lr)
         return out
 
+    def trunk(self) -> list[nn.Module]:
+        return list(self.net.residual_blocks.children())
+
     def last_layer(self) -> nn.Conv2d:
         layer = self.net.conv_block3.conv_block[0]
         if not isinstance(layer, nn.Conv2d):

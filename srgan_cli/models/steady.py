@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # the name every PyTorch reader expects
 from torch import Tensor, nn
 
+from srgan_cli.models.folding import folded_conv2d, folding_pays
+
 _SURELY_ONEDNN = 2**16
 """Numbers of input beyond which a convolution goes to oneDNN; PyTorch's own limit is 20480."""
 
@@ -29,6 +31,8 @@ class Conv2d(nn.Conv2d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
+        if folding_pays(self, x):
+            return folded_conv2d(x, self.weight, self.bias)
         if not _steady(self, x):
             return super().forward(x)
         if self.kernel_size == (1, 1):

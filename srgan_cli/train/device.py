@@ -5,7 +5,9 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+from torch import Tensor
 
+from srgan_cli.data.batch import Batch
 from srgan_cli.errors import RefusedError
 
 
@@ -54,3 +56,35 @@ def arithmetic(precision: str, device: torch.device) -> AbstractContextManager[o
     if not use_bf16:
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def check_compiler(device: torch.device) -> None:
+    """Compile and run something small.
+
+    Raises:
+        RefusedError: torch.compile does not work here.
+    """
+    try:
+        torch.compile(torch.sin)(torch.zeros(2, device=device))
+    except Exception as err:  # a missing compiler has many kinds, on each platform others
+        reason = str(err).strip().partition("\n")[0]
+        raise RefusedError(
+            f"Training.compile is true, but torch.compile does not work here ({reason})",
+            "set Training.compile: false, or install a C++ compiler (g++; CXX names another), on "
+            "GPUs Triton too",
+        ) from err
+
+
+def hand_over(batch: Batch, device: torch.device, lr_channels_last: bool) -> Batch:
+    """The batch on `device`, in the layouts that the networks run in; discriminators: channels last.
+
+    A copy from pinned memory does not wait.
+    """
+
+    def moved(part: Tensor, channels_last: bool) -> Tensor:
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        return part.to(device, non_blocking=True, memory_format=layout)
+
+    return Batch(
+        moved(batch.lr, lr_channels_last), moved(batch.hr, True), moved(batch.valid, False)
+    )

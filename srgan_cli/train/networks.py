@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from srgan_cli.config import RunConfig
+from srgan_cli.data.batch import Batch
 from srgan_cli.data.radiometry import PerBand, of_band
 from srgan_cli.errors import RefusedError
 from srgan_cli.losses.adversarial import Adversarial
@@ -21,8 +22,9 @@ from srgan_cli.models import Generator, build_discriminator, build_generator, ge
 from srgan_cli.models.spectral import modern_names
 from srgan_cli.peers.containers import open_checkpoint
 from srgan_cli.peers.renaming import modern_generator
-from srgan_cli.train.device import arithmetic
+from srgan_cli.train.device import arithmetic, check_compiler, hand_over
 from srgan_cli.train.ema import EMA
+from srgan_cli.train.memory import recompute_blocks_
 from srgan_cli.train.optim import Plateau, build_adam
 from srgan_cli.train.step import GanStep
 from srgan_cli.weights import check_tensors, is_weights_file, read_weights
@@ -45,6 +47,10 @@ class Networks:
         if self.ema is not None and self.ema.active:
             return self.ema.model  # type: ignore[return-value]  # a copy of the generator
         return self.step.generator
+
+    def hand_over(self, batch: Batch) -> Batch:
+        """The batch where the networks are, as they like it."""
+        return hand_over(batch, self.step.offset.device, self.step.generator.channels_last)
 
 
 def _silent(_: str) -> None:
@@ -75,7 +81,7 @@ def build_networks(
             warn(warning)
     generator.pool_locally_(config.data.hr_crop_px // config.generator.scaling_factor)
     generator = _place(generator, device, generator.channels_last)
-    discriminator = _place(discriminator, device, channels_last=True)
+    discriminator = _place(discriminator, device, _judges_in_channels_last(discriminator, device))
     optim = config.optimizers
     betas_g = optim.betas_g or optim.betas
     optimizer_g = build_adam(generator, optim.optim_g_lr, betas_g, optim.eps, optim.weight_decay_g)
@@ -94,9 +100,16 @@ def build_networks(
         clip=optim.gradient_clip_val,
         offset=torch.tensor(offset, device=device).reshape(-1, 1, 1),
         arithmetic=lambda: arithmetic(precision, device),
+        accumulate=config.training.accumulate_steps,
     )
     section = config.training.ema
     ema = EMA(generator, section.decay, section.use_num_updates) if section.enabled else None
+    # After the average was copied, which is never trained.
+    if config.training.checkpoint_blocks:
+        recompute_blocks_(generator)
+    if config.training.compile:
+        check_compiler(device)
+        step.compile()
     return Networks(
         step=step,
         ema=ema,
@@ -108,6 +121,12 @@ def build_networks(
 def _place(network: Network, device: torch.device, channels_last: bool) -> Network:
     network = network.to(device)
     return network.to(memory_format=torch.channels_last) if channels_last else network
+
+
+def _judges_in_channels_last(discriminator: nn.Module, device: torch.device) -> bool:
+    """Convolutions like the channels-last layout; instance norm, on the CPU, copies out of it."""
+    norms = any(isinstance(module, nn.InstanceNorm2d) for module in discriminator.modules())
+    return device.type != "cpu" or not norms
 
 
 def build_adversarial(config: RunConfig) -> Adversarial:

@@ -43,7 +43,8 @@ def apply_gradients(optimizer: Adam, loss: Tensor, clip: float) -> tuple[Tensor,
     norm = get_total_norm(gradients)
     if clip > 0:
         clip_grads_with_norm_(parameters, clip, norm)
-    skipped = 1.0 - (torch.isfinite(norm) & torch.isfinite(loss.detach())).float()
+    # float32 is what the fused kernel reads.
+    skipped = 1.0 - (torch.isfinite(norm) & torch.isfinite(loss.detach())).to(torch.float32)
     if optimizer.defaults["fused"]:
         # What a GradScaler hands over; the fused kernel then skips by itself.
         optimizer.found_inf = skipped  # type: ignore[attr-defined]

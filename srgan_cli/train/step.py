@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Adam
 
 from srgan_cli import runfolder as names
@@ -18,7 +19,9 @@ from srgan_cli.losses.adversarial import Adversarial, r1_penalty
 from srgan_cli.losses.lpips import LPIPSLoss
 from srgan_cli.losses.perceptual import VGGLoss
 from srgan_cli.models import Generator
+from srgan_cli.models.spectral import settled
 from srgan_cli.schedule import Plan
+from srgan_cli.train.memory import recomputed
 from srgan_cli.train.optim import apply_gradients
 
 Values = dict[str, Tensor]
@@ -40,25 +43,68 @@ class GanStep:
     offset: Tensor
     """(C, 1, 1) or (1, 1, 1): network value of a stored 0; spectral angles are measured from there."""
     arithmetic: Callable[[], AbstractContextManager[object]]
+    accumulate: int = 1
+    """Parts of the batch that pass through the generator one after the other."""
+    generate: Callable[[Tensor], Tensor] = field(init=False)
+    """The generator as the step calls it: itself, or compiled."""
+    perceive: Callable[[Tensor, Tensor, Tensor], Tensor] | None = field(init=False)
+    """The perceptual loss, likewise."""
+    joint: bool = field(init=False)
+    """Whether D may see HR and SR in one pass: it has no batch statistics."""
+
+    def __post_init__(self) -> None:
+        self.generate, self.perceive = self.generator, self.perceptual
+        modules = self.discriminator.modules()
+        self.joint = not any(isinstance(module, _BatchNorm) for module in modules)
+
+    def compile(self) -> None:
+        """Compile the generator and VGG; both themselves, their names and their other users stay.
+
+        Shapes are those of the crops, always the same. A step that measures the gradient ratio runs
+        uncompiled: it walks one graph back several times, and compiled graphs are made for once.
+        """
+        self.generate = torch.compile(self.generator, dynamic=False)
+        if isinstance(self.perceptual, VGGLoss):
+            self.perceive = torch.compile(self.perceptual, dynamic=False)
 
     def __call__(self, batch: Batch, plan: Plan, measure: bool = False) -> Values:
         """Update the networks with one batch; `measure` adds the gradient ratio of G's terms."""
-        with self.arithmetic():
-            sr = self.generator(batch.lr)
-        sr = sr.float()
         if plan.pretrain:
-            return self._pretrain(sr, batch)
+            return self._pretrain(batch)
+        sr = self._super_resolve(batch.lr, measure)
         # Where HR is unknown D sees the same in both, so that nodata is no clue.
         shown = torch.where(batch.valid > 0, sr, batch.hr)
         real, d_values = self._update_discriminator(shown.detach(), batch.hr, plan)
         return d_values | self._update_generator(sr, shown, real, batch, plan, measure)
 
-    def _pretrain(self, sr: Tensor, batch: Batch) -> Values:
-        loss = content.l1(sr, batch.hr, batch.valid)
+    def _super_resolve(self, lr: Tensor, plain: bool = False) -> Tensor:
+        """SR of the whole batch, float32.
+
+        With several parts, no activation is kept: the backward pass computes those of one part at a
+        time again, so that memory is that of a part while every loss sees the whole batch.
+        `plain`: not compiled.
+        """
+        generate = self.generator if plain else self.generate
+        with self.arithmetic():
+            if self.accumulate == 1:
+                return generate(lr).float()
+            parts = lr.chunk(self.accumulate)
+            sr = [recomputed(generate, self.generator, part) for part in parts]
+        return torch.cat(sr).float()
+
+    def _pretrain(self, batch: Batch) -> Values:
         self.optimizer_g.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        norm, skipped = apply_gradients(self.optimizer_g, loss, self.clip)
-        found = loss.detach()
+        found = torch.zeros((), device=batch.hr.device)
+        for part in batch.chunk(self.accumulate):
+            with self.arithmetic():
+                sr = self.generate(part.lr)
+            loss = content.l1(sr.float(), part.hr, part.valid)
+            if self.accumulate > 1:
+                # Of the mean over all valid pixels of the batch.
+                loss = loss * (part.valid.sum() / batch.valid.sum().clamp(min=1))
+            torch.autograd.backward(loss)
+            found = found + loss.detach()
+        norm, skipped = apply_gradients(self.optimizer_g, found, self.clip)
         return {
             names.G_CONTENT: found,
             names.G_TOTAL: found,
@@ -69,13 +115,12 @@ class GanStep:
 
     def _update_discriminator(self, fake: Tensor, hr: Tensor, plan: Plan) -> tuple[Tensor, Values]:
         self.discriminator.requires_grad_(True)
-        with self.arithmetic():
-            real_logits = self.discriminator(hr)
-            fake_logits = self.discriminator(fake)
+        real_logits, fake_logits = self._judge(hr, fake)
         loss = self.adversarial.discriminator(real_logits, fake_logits)
         total, values = loss, {}
         if self.losses.r1_gamma > 0 and plan.step % self.losses.r1_interval == 0:
-            penalty = r1_penalty(self.discriminator, hr)
+            with settled(self.discriminator):
+                penalty = r1_penalty(self.discriminator, hr)
             # Computed every r1_interval steps, so it weighs that many times more (StyleGAN2).
             total = loss + self.losses.r1_gamma / 2 * self.losses.r1_interval * penalty
             values[names.R1_PENALTY] = penalty.detach()
@@ -92,14 +137,25 @@ class GanStep:
         }
         return real_logits.detach(), values
 
+    def _judge(self, hr: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """D's logits on both, float32, by the same weights: one power iteration for the two."""
+        with self.arithmetic():
+            if self.joint:
+                real_logits, fake_logits = self.discriminator(torch.cat([hr, fake])).chunk(2)
+            else:
+                real_logits = self.discriminator(hr)
+                with settled(self.discriminator):
+                    fake_logits = self.discriminator(fake)
+        return real_logits.float(), fake_logits.float()
+
     def _update_generator(
         self, sr: Tensor, shown: Tensor, real: Tensor, batch: Batch, plan: Plan, measure: bool
     ) -> Values:
         self.discriminator.requires_grad_(False)
-        parts = self._content_parts(sr, batch)
+        parts = self._content_parts(sr, batch, measure)
         content_loss = torch.stack([weight * part for weight, part in parts.values()]).sum()
         with self.arithmetic():
-            fake = self.discriminator(shown)
+            fake = self.discriminator(shown).float()
         adversarial = self.adversarial.generator(real, fake)
         weighted = plan.adv_weight * adversarial
         total = content_loss + weighted
@@ -117,7 +173,9 @@ class GanStep:
             "skipped_g": skipped,
         }
 
-    def _content_parts(self, sr: Tensor, batch: Batch) -> dict[str, tuple[float, Tensor]]:
+    def _content_parts(
+        self, sr: Tensor, batch: Batch, plain: bool = False
+    ) -> dict[str, tuple[float, Tensor]]:
         """Name -> (weight, loss) of the content terms; a weight of 0 costs nothing."""
         weights, hr, valid = self.losses, batch.hr, batch.valid
         parts = {"l1": (weights.l1_weight, content.l1(sr, hr, valid))}
@@ -126,10 +184,20 @@ class GanStep:
             parts["sam"] = (weights.sam_weight, angle)
         if weights.tv_weight > 0:
             parts["tv"] = (weights.tv_weight, content.total_variation(sr, valid))
-        if self.perceptual is not None:
-            with self.arithmetic():
-                parts["perceptual"] = (weights.perceptual_weight, self.perceptual(sr, hr, valid))
+        perceive = self.perceptual if plain else self.perceive
+        if perceive is not None:
+            found = self._in_parts(perceive, sr, hr, valid)
+            parts["perceptual"] = (weights.perceptual_weight, found)
         return parts
+
+    def _in_parts(self, perceive: Callable[..., Tensor], *images: Tensor) -> Tensor:
+        """A loss that is a mean over the batch, in as many parts as the generator's pass."""
+        with self.arithmetic():
+            if self.accumulate == 1 or self.perceptual is None:
+                return perceive(*images)
+            parts = zip(*(image.chunk(self.accumulate) for image in images), strict=True)
+            found = [recomputed(perceive, self.perceptual, *part, random=False) for part in parts]
+        return torch.stack(found).mean()
 
     def _gradient_ratio(self, weighted: Tensor, content_loss: Tensor) -> Tensor:
         """|grad of the adversarial term| / |grad of the content terms| at G's last layer.

@@ -21,7 +21,7 @@ from srgan_cli.runfolder import RunFolder
 from srgan_cli.schedule import Plan, build_schedule
 from srgan_cli.signals import StopRequest
 from srgan_cli.train.checkpoint import save_checkpoint
-from srgan_cli.train.memory import peak_memory_mb
+from srgan_cli.train.memory import Sweeper, peak_memory_mb
 from srgan_cli.train.meter import Meter
 from srgan_cli.train.networks import Networks
 from srgan_cli.train.optim import HIGHER_IS_BETTER, get_rate, set_rate
@@ -117,13 +117,15 @@ class Trainer:
     def _batches(self) -> Iterator[Batch]:
         read = self.data.train_batches(self.step, self.max_steps, warn=self.recorder.warn)
         batches = on_device(read, self.validator.device)
-        while True:
-            asked = time.perf_counter()
-            batch = next(batches, None)
-            self.clock.waited += time.perf_counter() - asked
-            if batch is None:
-                return
-            yield batch
+        with Sweeper() as sweeper:
+            while True:
+                asked = time.perf_counter()
+                batch = next(batches, None)
+                self.clock.waited += time.perf_counter() - asked
+                if batch is None:
+                    return
+                yield self.networks.hand_over(batch)
+                sweeper.step_done()
 
     def _one_step(self, batch: Batch) -> None:
         plan = self.schedule.at(self.step)

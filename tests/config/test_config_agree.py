@@ -26,6 +26,16 @@ def losses(**values):
         ({"Data": {"hr_crop_px": 130}}, "Data.hr_crop_px", "use 128"),
         ({"Data": {"val_crop_px": 66}}, "Data.val_crop_px", "not a multiple"),
         ({"Data": {"val_crop_px": 8}}, "Data.val_crop_px", "smaller than the window of SSIM"),
+        (
+            {"Data": {"train_batch_size": 12}, "Training": {"accumulate_steps": 8}},
+            "Training.accumulate_steps",
+            "does not divide Data.train_batch_size 12; use 6",
+        ),
+        (
+            {"Data": {"train_batch_size": 2}, "Training": {"accumulate_steps": 4}},
+            "Training.accumulate_steps",
+            "use 2",
+        ),
         ({"Data": {"bands": [1, 2]}}, "Data.bands", "2 entries, but Model.in_bands is 4"),
         ({"Data": {"band_names": ["a"]}}, "Data.band_names", "1 entries"),
         ({"Data": {"val_lr": ["a"]}}, "Data.val_lr", "given without Data.val_hr"),

@@ -4,6 +4,8 @@ Meta tensors have no values, so any `.item()`, `float(tensor)`, branch on a tens
 CPU raises; that is what a GPU would have to wait for.
 """
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -30,16 +32,18 @@ GAMES = [
 ]
 
 
-def config_of(generator, discriminator, losses):
+def config_of(generator, discriminator, losses, **training):
     return RunConfig.model_validate(
         {
             "Model": {"in_bands": 3},
+            "Data": {"train_batch_size": 2},
             "Generator": {"n_channels": 16, **generator},
             "Discriminator": {"model_type": discriminator},
             "Training": {
                 "g_pretrain_steps": 1,
                 "adv_loss_ramp_steps": 1,
                 "Losses": {"sam_weight": 0.1, **losses},
+                **training,
             },
         }
     )
@@ -49,10 +53,12 @@ def run_steps(config):
     with META:  # where initial weights cost nothing
         networks = build_networks(config, META, offset=0.0)
     schedule, meter = build_schedule(config), Meter()
-    batch = Batch(
-        lr=torch.empty(2, 3, 16, 16, device=META),
-        hr=torch.empty(2, 3, 64, 64, device=META),
-        valid=torch.empty(2, 1, 64, 64, device=META),
+    batch = networks.hand_over(
+        Batch(
+            lr=torch.empty(2, 3, 16, 16),
+            hr=torch.empty(2, 3, 64, 64),
+            valid=torch.empty(2, 1, 64, 64),
+        )
     )
     for step in range(4):
         plan = schedule.at(step)
@@ -88,6 +94,44 @@ def test_a_step_runs_on_meta_for_every_network(generator, discriminator):
 @pytest.mark.parametrize("losses", GAMES)
 def test_a_step_runs_on_meta_for_every_objective(losses):
     run_steps(config_of(GENERATORS[2], "patchgan", losses))
+
+
+@pytest.mark.parametrize("generator", GENERATORS)
+@pytest.mark.parametrize(
+    "training",
+    [
+        {"accumulate_steps": 2},
+        {"checkpoint_blocks": True},
+        {"accumulate_steps": 2, "checkpoint_blocks": True},
+    ],
+    ids="+".join,
+)
+def test_a_step_in_less_memory_runs_on_meta(generator, training):
+    run_steps(config_of(generator, "unet", {"relativistic_average_d": True}, **training))
+
+
+@pytest.mark.parametrize("generator", GENERATORS)
+def test_a_compiled_generator_runs_on_meta(generator, monkeypatch):
+    """Traced without a break: a host synchronisation would be one."""
+    traced = partial(torch.compile, backend="eager", fullgraph=True)
+    monkeypatch.setattr(torch, "compile", traced)
+    networks, _ = run_steps(config_of(generator, "patchgan", {}, compile=True))
+    assert networks.step.generate is not networks.step.generator
+    torch.compiler.reset()
+
+
+def test_the_batch_is_handed_over_in_the_layouts_of_the_networks():
+    with META:
+        networks = build_networks(config_of(GENERATORS[0], "unet", {}), META, offset=0.0)
+    crops = Batch(torch.empty(2, 3, 8, 8), torch.empty(2, 3, 32, 32), torch.empty(2, 1, 32, 32))
+    batch = networks.hand_over(crops)
+    assert {part.device for part in batch} == {META}
+    assert batch.lr.is_contiguous(memory_format=torch.channels_last)
+    assert batch.hr.is_contiguous(memory_format=torch.channels_last)
+    wide = {"block_type": "lka", "small_kernel_size": 7, "n_blocks": 1}
+    with META:
+        networks = build_networks(config_of(wide, "unet", {}), META, offset=0.0)
+    assert networks.hand_over(crops).lr.is_contiguous()
 
 
 def test_the_proof_can_fail():
