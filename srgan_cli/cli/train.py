@@ -59,9 +59,9 @@ def train(
     parent = Path(loaded.config.logging.output_dir or "runs")
     folder = RunFolder(run_dir if run_dir is not None else parent / config.stem)
 
-    def progress(total: int, done: int) -> AbstractContextManager[console.Bar]:
+    def progress(total: int, done: int) -> AbstractContextManager[console.LiveView]:
         console.note(f"run folder {folder.path}, {total} steps")
-        return console.progress("training", total, done)
+        return console.live_view("training", total, done)
 
     console.answer(str(run_training(loaded.config, folder, resume, progress, console.warn)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -70,6 +71,9 @@ class Validator:
         sr = torch.cat(outputs)
         found = {f"val_metrics/{k}": float(torch.cat(v).nanmean()) for k, v in per_image.items()}
         found |= {k: float(torch.stack(v).mean()) for k, v in per_batch.items()}
+        if not torch.isfinite(sr).all():
+            # A mean over the images that are left would look like a success.
+            found = dict.fromkeys(found, math.nan)
         return found | self._checkerboard(sr), sr
 
     def _batches(self) -> list[Batch]:
