@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from srgan_cli.errors import RefusedError
+from srgan_cli.files import is_temporary
 
 PRETRAIN_PHASE: Final = "training/pretrain_phase"
 ADV_WEIGHT: Final = "training/adv_loss_weight"
@@ -63,8 +64,11 @@ class RunFolder:
 
     @property
     def used(self) -> bool:
-        """Whether the folder holds a file, but for the lock that a failed start leaves."""
-        return any(path.is_file() and path.name != ".lock" for path in self.path.rglob("*"))
+        """Whether the folder holds a file, but for what a failed or killed start leaves."""
+        return any(
+            path.is_file() and path.name != ".lock" and not is_temporary(path.name)
+            for path in self.path.rglob("*")
+        )
 
     def make(self) -> None:
         """Make the folder with its subfolders."""

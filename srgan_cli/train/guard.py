@@ -42,6 +42,9 @@ WATCHED: Final = frozenset(
 )
 """Rules that speak of the state of a run, not of its end, and read numbers only."""
 
+GONE_AFTER: Final = 3
+"""Validations in a row without a finding after which it has gone away: near a limit it comes and goes."""
+
 _ALARMING: Final = ("warn", "error")
 
 
@@ -62,6 +65,8 @@ class Guard:
         self._values: dict[str, list[float]] = {}
         self._told: dict[str, str] = {}
         """Code -> severity of what was told and has not gone away."""
+        self._absent: dict[str, int] = {}
+        """Code -> validations in a row without it."""
 
     def add(self, step: int, values: Mapping[str, Any]) -> None:
         """Take in a row of the log."""
@@ -89,8 +94,13 @@ class Guard:
             for code, finding in now.items()
             if _rank(finding.severity) > _rank(self._told.get(code, "ok"))
         ]
-        gone = [code for code in self._told if code not in now]
-        self._told = {code: finding.severity for code, finding in now.items()}
+        self._absent = {
+            code: self._absent.get(code, 0) + 1 for code in self._told if code not in now
+        }
+        gone = [code for code, times in self._absent.items() if times >= GONE_AFTER]
+        for code in gone:
+            del self._told[code], self._absent[code]
+        self._told |= {finding.code: finding.severity for finding in new}
         return new, gone
 
     def _findings(self) -> list[Finding]:
@@ -108,13 +118,21 @@ class Guard:
         found = [each for each in results if each is not None and not isinstance(each, NotChecked)]
         return [finding for finding in merge_causes(found) if finding.severity in _ALARMING]
 
-    def state_dict(self) -> dict[str, str]:
-        """What a resumed run needs beside the log: what was told is not told again."""
-        return dict(self._told)
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs beside the log: what was told is not told again.
 
-    def load_state_dict(self, state: Mapping[str, str]) -> None:
+        Without what the clock told, which no two runs have in common.
+        """
+        kept = [code for code in sorted(self._told) if not code.startswith("SYS")]
+        return {
+            "told": {code: self._told[code] for code in kept},
+            "absent": {code: self._absent[code] for code in kept if code in self._absent},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """The inverse of `state_dict`."""
-        self._told = dict(state)
+        self._told = dict(state.get("told", {}))
+        self._absent = dict(state.get("absent", {}))
 
 
 def _rank(severity: str) -> int:

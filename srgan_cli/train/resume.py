@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +12,9 @@ from srgan_cli.config import RunConfig, load_config
 from srgan_cli.config.data import FIT_KEYS, NormalizationConfig, fit_section
 from srgan_cli.data.radiometry import build_radiometry
 from srgan_cli.errors import ConfigError, RefusedError
+from srgan_cli.files import is_temporary
 from srgan_cli.runfolder import RunFolder
 from srgan_cli.train.checkpoint import load_checkpoint, newest_checkpoint
-
-_TEMPORARY = re.compile(r"\..+\.\d+\.tmp(\.\w+)?")
-"""Names that `whole_file` gives, here with the process that wrote them."""
 
 
 def check_folder(folder: RunFolder, resume: str | None) -> None:
@@ -83,7 +80,7 @@ def remove_temporaries(folder: RunFolder) -> None:
     places = (folder.path, folder.checkpoints, folder.weights, folder.images, folder.tiles)
     for place in places:
         for path in place.glob(".*.tmp*"):
-            if _TEMPORARY.fullmatch(path.name):
+            if is_temporary(path.name):
                 path.unlink(missing_ok=True)
 
 

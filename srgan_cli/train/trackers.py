@@ -6,9 +6,14 @@ step wait; one that fails is dropped with a warning; training goes on.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import math
 import os
 import queue
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,7 +25,6 @@ from srgan_cli.errors import RefusedError
 
 QUEUE_LENGTH: Final = 10_000
 """Rows that wait for a slow server; further ones are dropped (metrics.jsonl has them all)."""
-INIT_SECONDS: Final = 60
 CLOSE_SECONDS: Final = 30.0
 """How long the end of a run waits for its trackers."""
 
@@ -37,9 +41,16 @@ class Tracker(Protocol):
     def close(self) -> None:
         """The run is over."""
 
+    def abandon(self) -> None:
+        """Do not wait for it any longer."""
+
+
+class TrackerFailedError(Exception):
+    """A tracker ended by itself."""
+
 
 class WandbTracker:
-    """Weights & Biases.
+    """Weights & Biases, in a process of its own (`wandb_process`).
 
     Args:
         section: `Logging.wandb`.
@@ -51,40 +62,68 @@ class WandbTracker:
     def __init__(
         self, section: WandbConfig, config: Mapping[str, Any], folder: Path, run_id: str
     ) -> None:
-        import wandb
-
-        # Without a key wandb would ask for one on the terminal.
-        known = wandb.api.api_key or os.environ.get("WANDB_IDENTITY_TOKEN_FILE")
-        if section.mode == "online" and not known:
-            raise RuntimeError(
-                "no API key; run `wandb login`, or set Logging.wandb.mode to offline"
-            )
-        self._wandb = wandb
-        self._run = wandb.init(
+        # A session of its own: Ctrl-C is for the training, which tells the tracker when it ends.
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "srgan_cli.train.wandb_process"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            text=True,
+            encoding="utf-8",
+            start_new_session=True,
+        )
+        self._send(
+            do="open",
             entity=section.entity,
             project=section.project,
+            mode=section.mode,
             name=folder.absolute().name,
             id=run_id,
-            # An offline run cannot ask the server; `wandb sync` appends it to the id it names.
-            resume="allow" if section.mode == "online" else None,
-            dir=str(folder),
-            mode=section.mode,
-            config=dict(config),
-            # Its console capture would wrap stderr, on which the live view is drawn.
-            settings=wandb.Settings(silent=True, console="off", init_timeout=INIT_SECONDS),
+            folder=str(folder),
+            config=config,
         )
+
+    def _send(self, **message: Any) -> None:
+        assert self._process.stdin is not None  # it is a pipe
+        try:
+            self._process.stdin.write(json.dumps(message) + "\n")
+            self._process.stdin.flush()
+        except OSError as err:
+            raise TrackerFailedError(self._last_words()) from err
+
+    def _last_words(self) -> str:
+        assert self._process.stdout is not None  # it is a pipe
+        line = self._process.stdout.readline()
+        if not line:
+            return f"its process ended with exit {self._process.wait()}"
+        return str(json.loads(line)["error"] or "")
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Show numbers."""
-        self._run.log(dict(values), step=step)
+        self._send(do="log", step=step, values=dict(values))
 
     def image(self, step: int, path: Path) -> None:
         """Show a panel."""
-        self._run.log({"panels": self._wandb.Image(str(path))}, step=step)
+        self._send(do="image", step=step, path=str(path))
 
     def close(self) -> None:
-        """The run is over."""
-        self._run.finish()
+        """The run is over; waits until it is uploaded."""
+        self._send(do="close")
+        words = self._last_words()
+        self.abandon()
+        if words:
+            raise TrackerFailedError(words)
+
+    def abandon(self) -> None:
+        """End it at once, its own helpers too."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError, ValueError):
+                    pipe.close()
 
 
 class TensorBoardTracker:
@@ -109,6 +148,9 @@ class TensorBoardTracker:
     def close(self) -> None:
         """The run is over."""
         self._writer.close()
+
+    def abandon(self) -> None:
+        """Nothing but the disk is waited for."""
 
 
 def _read_png(path: Path) -> Any:
@@ -137,6 +179,7 @@ class SafeTracker:
     ) -> None:
         self._name = name
         self._warn = warn
+        self._tracker: Tracker | None = None
         self._failure: str | None = None
         self._dropped = 0
         self._queue: queue.Queue[Callable[[Tracker], None] | None] = queue.Queue(QUEUE_LENGTH)
@@ -148,13 +191,14 @@ class SafeTracker:
 
     def _work(self, open_tracker: Callable[[], Tracker]) -> None:
         try:
-            tracker = open_tracker()
+            self._tracker = tracker = open_tracker()
             while (action := self._queue.get()) is not None:
                 action(tracker)
             tracker.close()
         except BaseException as err:  # SystemExit too: the training is worth more
             first = str(err).partition("\n")[0]
-            self._failure = f"{type(err).__name__}: {first}"
+            known = isinstance(err, TrackerFailedError)
+            self._failure = first if known else f"{type(err).__name__}: {first}"
 
     def _put(self, action: Callable[[Tracker], None]) -> None:
         self._tell_failure()
@@ -189,6 +233,8 @@ class SafeTracker:
         self._thread.join(CLOSE_SECONDS)
         self._tell_failure()
         if self._thread.is_alive():
+            if self._tracker is not None:
+                self._tracker.abandon()
             self._warn(
                 f"{self._name}: not finished after {CLOSE_SECONDS:.0f} s, given up; "
                 "metrics.jsonl has every row"
