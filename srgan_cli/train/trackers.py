@@ -62,6 +62,7 @@ class WandbTracker:
     def __init__(
         self, section: WandbConfig, config: Mapping[str, Any], folder: Path, run_id: str
     ) -> None:
+        self._abandoned = False
         # A session of its own: Ctrl-C is for the training, which tells the tracker when it ends.
         self._process = subprocess.Popen(
             [sys.executable, "-m", "srgan_cli.train.wandb_process"],
@@ -89,8 +90,9 @@ class WandbTracker:
         try:
             self._process.stdin.write(json.dumps(message) + "\n")
             self._process.stdin.flush()
-        except OSError as err:
-            raise TrackerFailedError(self._last_words()) from err
+        except (OSError, ValueError) as err:  # ValueError: given up by the training meanwhile
+            words = "given up" if self._abandoned else self._last_words()
+            raise TrackerFailedError(words) from err
 
     def _last_words(self) -> str:
         assert self._process.stdout is not None  # it is a pipe
@@ -117,6 +119,9 @@ class WandbTracker:
 
     def abandon(self) -> None:
         """End it at once, its own helpers too."""
+        if self._abandoned:
+            return
+        self._abandoned = True
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -199,6 +204,8 @@ class SafeTracker:
             first = str(err).partition("\n")[0]
             known = isinstance(err, TrackerFailedError)
             self._failure = first if known else f"{type(err).__name__}: {first}"
+            if self._tracker is not None:
+                self._tracker.abandon()
 
     def _put(self, action: Callable[[Tracker], None]) -> None:
         self._tell_failure()

@@ -132,6 +132,10 @@ class Validator:
 
 def write_tiles(path: Path, **tiles: Tensor) -> None:
     """Write native tiles as float16 arrays in one npz file, whole or not at all."""
-    arrays = {name: value[:MAX_TILES].numpy().astype(np.float16) for name, value in tiles.items()}
+    limit = float(np.finfo(np.float16).max)
+    arrays = {
+        name: value[:MAX_TILES].clamp(-limit, limit).numpy().astype(np.float16)
+        for name, value in tiles.items()
+    }
     with whole_file(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy's stub wants a flag first
