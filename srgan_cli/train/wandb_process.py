@@ -10,9 +10,12 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, TextIO
+
+from srgan_cli.signals import SIGNALS
 
 INIT_SECONDS: Final = 60
 
@@ -77,6 +80,9 @@ def _logged_in(wandb: Any) -> bool:
 
 def main() -> None:
     """Serve stdin; whatever wandb prints goes to stderr."""
+    # A scheduler sends signals to every process; the training says when it is over.
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     serve(sys.stdin, answer)

@@ -6,6 +6,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -197,6 +198,64 @@ def test_a_resume_with_loader_processes_is_exact_too(run, tiny, tmp_path):
         train(config, folder.path, watcher=Watcher(7, die))
     train(config, folder.path, resume="auto")
     assert same_state(load_checkpoint(run.last), load_checkpoint(folder.last))
+
+
+def test_a_rate_that_is_changed_on_resume_is_changed_and_cuts_stay(run, copy, tiny):
+    state = load_checkpoint(copy.checkpoint(10))
+    for network in ("optimizer_g", "optimizer_d"):
+        for group in state[network]["param_groups"]:
+            group["lr"] *= 0.5  # as a plateau would
+    state.pop("format_version")
+    save_checkpoint(copy, 10, state, 3, None)
+    config = tiny(Optimizers={"optim_g_lr": 2e-5, "optim_d_lr": 2e-5, "betas": (0.5, 0.9)})
+    train(config, copy.path, resume=str(copy.checkpoint(10)), warnings=(warnings := []))
+    assert "Optimizers.optim_g_lr differs from the run that is resumed" in warnings
+    after = load_checkpoint(copy.last)
+    for network, rate in (("optimizer_g", 1e-5), ("optimizer_d", 1e-5)):
+        for group in after[network]["param_groups"]:
+            assert group["lr"] == pytest.approx(rate)
+            assert tuple(group["betas"]) == (0.5, 0.9)
+
+
+def children_of(process):
+    listed = subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True, check=True)
+    pairs = [tuple(map(int, line.split())) for line in listed.stdout.splitlines()[1:]]
+    found = {process}
+    while more := {pid for pid, parent in pairs if parent in found} - found:
+        found |= more
+    return found - {process}
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_kill_9_leaves_no_loader_process_behind(tiny_yaml, tiny, tmp_path):
+    config = tiny_yaml(Data={**tiny().data.model_dump(), "num_workers": 1})
+    folder = RunFolder(tmp_path / "run")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "srgan_cli", "-q", "train", config, "--run-dir", folder.path,
+         "--set", "Training.max_steps=100000"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        until = time.monotonic() + 60
+        while not folder.last.exists() and time.monotonic() < until:
+            time.sleep(0.1)
+        children = children_of(process.pid)
+        assert len(children) >= 2  # the fork server and the loader
+    finally:
+        process.kill()
+        process.wait()
+    until = time.monotonic() + 20
+    while any(alive(pid) for pid in children) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not [pid for pid in children if alive(pid)]
 
 
 @pytest.fixture
