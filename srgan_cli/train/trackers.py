@@ -204,7 +204,11 @@ class SafeTracker:
             first = str(err).partition("\n")[0]
             known = isinstance(err, TrackerFailedError)
             self._failure = first if known else f"{type(err).__name__}: {first}"
-            if self._tracker is not None:
+            self._abandon()
+
+    def _abandon(self) -> None:
+        if self._tracker is not None:
+            with contextlib.suppress(Exception):
                 self._tracker.abandon()
 
     def _put(self, action: Callable[[Tracker], None]) -> None:
@@ -240,8 +244,7 @@ class SafeTracker:
         self._thread.join(CLOSE_SECONDS)
         self._tell_failure()
         if self._thread.is_alive():
-            if self._tracker is not None:
-                self._tracker.abandon()
+            self._abandon()
             self._warn(
                 f"{self._name}: not finished after {CLOSE_SECONDS:.0f} s, given up; "
                 "metrics.jsonl has every row"

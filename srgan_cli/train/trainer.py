@@ -315,7 +315,8 @@ class Trainer:
 
         For advice at the end of a run: it changes the weights. None = out of memory.
         """
-        device, gan = self.validator.device, self.networks.step
+        gan = self.networks.step
+        device = gan.offset.device
         self.meter = Meter()
         for optimizer in (gan.optimizer_g, gan.optimizer_d):
             optimizer.zero_grad(set_to_none=True)

@@ -364,6 +364,9 @@ def test_a_failing_tracker_never_stops_the_run(tiny, tmp_path, monkeypatch):
         def log(self, step, values):
             raise ConnectionError("no route to host")
 
+        def abandon(self):
+            raise RuntimeError("nor this")
+
     monkeypatch.setattr("srgan_cli.train.trackers.WandbTracker", Broken)
     warnings = []
     config = tiny(Logging={"wandb": {"enabled": True}}, Training={"max_steps": 3})

@@ -75,19 +75,26 @@ def test_what_it_names_fits(fixed, per_crop, size, side):
 def test_out_of_memory_on_a_gpu_is_measured(tiny, tmp_path, monkeypatch):
     """The whole way, on a machine whose GPU is played."""
 
-    def hungry(*args, **kwargs):
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
     from srgan_cli.train import trouble
-    from srgan_cli.train.trainer import Trainer
+    from srgan_cli.train.step import GanStep
 
     class Device:
         type = "cuda"
 
-    monkeypatch.setattr("srgan_cli.train.step.GanStep.__call__", hungry)
-    monkeypatch.setattr(Trainer, "measure_step", lambda self, n, d: (1 + n / d**2) * GB)
+    step, used = GanStep.__call__, []
+
+    def hungry(self, batch, plan, measure=False):
+        crops, _, side, _ = batch.hr.shape
+        if crops > 5:
+            used.append(6.5 * GB)
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        used.append((1 + crops * (side / 32) ** 2) * GB)
+        return step(self, batch, plan, measure)
+
+    monkeypatch.setattr(GanStep, "__call__", hungry)
     cuda = trouble.torch.cuda
-    monkeypatch.setattr(cuda, "max_memory_allocated", lambda device: 6.5 * GB)
+    monkeypatch.setattr(cuda, "max_memory_allocated", lambda device: used[-1])
+    monkeypatch.setattr(cuda, "reset_peak_memory_stats", lambda device: None)
     monkeypatch.setattr(cuda, "memory_reserved", lambda device: 6 * GB)
     monkeypatch.setattr(cuda, "mem_get_info", lambda device: (1 * GB, 8 * GB))
     monkeypatch.setattr(cuda, "empty_cache", lambda: None)
@@ -101,7 +108,9 @@ def test_out_of_memory_on_a_gpu_is_measured(tiny, tmp_path, monkeypatch):
     with pytest.raises(SrganError, match="ran out of memory with 9 crops of 32 px") as caught:
         train(tiny(Data={**tiny().data.model_dump(), "train_batch_size": 9}), tmp_path / "run")
     assert "6.5 GB in use at the peak, 7.0 GB to be had" in caught.value.message
+    assert "about 1.00 GB and 1.00 GB for each crop" in caught.value.hint
     assert "Data.train_batch_size to 5" in caught.value.hint
+    assert used == [6.5 * GB, 2 * GB, 3 * GB]
 
 
 def test_out_of_memory_in_a_validation_names_its_keys(tiny, tmp_path, monkeypatch):
