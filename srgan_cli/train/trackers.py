@@ -137,8 +137,10 @@ class TensorBoardTracker:
     def __init__(self, folder: Path, first_step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        # Steps that a resumed run repeats replace those that were written before.
-        self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step)
+        # Steps that a resumed run repeats replace those that were written before; the validation
+        # at its first step is not repeated.
+        purge = first_step + 1 if first_step else 0
+        self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=purge)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Show numbers."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from running import log_values, same_weights, train
+from running import Watcher, log_values, same_weights, train
 
 from srgan_cli.errors import RefusedError
 from srgan_cli.runfolder import RunFolder, read_metrics
@@ -207,6 +207,32 @@ def test_tensorboard_shows_the_same_names(tiny, tmp_path):
     expected = [row["generator/total_loss"] for row in losses]
     assert np.allclose([one.value for one in shown], expected, rtol=1e-6)
     assert [one.step for one in events.Images("panels")] == [4, 8, 12]
+
+
+@pytest.mark.parametrize("killed_at", [3, 9])
+def test_tensorboard_shows_repeated_steps_once(tiny, tmp_path, killed_at):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    folder = RunFolder(tmp_path / "run")
+    config = tiny(
+        Logging={"log_every": 2, "num_val_images": 0, "tensorboard": True},
+        Training={"checkpoint_every": 4},
+    )
+
+    def die():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, folder.path, watcher=Watcher(killed_at, die))
+    time.sleep(1.1)  # its files are named by the second
+    train(config, folder.path, resume="auto")
+    events = accumulator.EventAccumulator(str(folder.path / "tensorboard")).Reload()
+    rows = [row for row in read_metrics(folder.metrics) if row["kind"] != "event"]
+    for name in ("generator/total_loss", "val_metrics/l1"):
+        expected = [row["step"] for row in rows if name in row]
+        shown = [one.step for one in events.Scalars(name)]
+        assert sorted(set(shown)) == expected
+        # The row of the step it goes on with may be there twice, with the same value.
+        assert len(shown) - len(expected) <= 1
 
 
 def test_tensorboard_without_its_package_is_refused(tiny, tmp_path, monkeypatch):
