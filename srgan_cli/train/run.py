@@ -87,16 +87,8 @@ def run_training(
         _check_state(state, networks, total_steps(config, data.steps_per_epoch))
         trainer = _build_trainer(config, folder, data, networks, device)
         # Whatever is refused is refused before the first file is written.
-        if not before and not folder.path.is_dir():
-            folder.make()
-            stack.enter_context(locked(folder))
-        if folder.used != before:
-            raise RefusedError(
-                f"another srgan train has just written to {folder.path}",
-                "go on with it by --resume auto, or choose another --run-dir",
-            )
+        _take(folder, before, stack)
         stack.enter_context(disk_trouble_explained(folder))
-        folder.make()
         remove_temporaries(folder)
         stop = stack.enter_context(stop_request(_AT_ONCE, _GO_ON))
         _start(trainer, config, state, warn)
@@ -107,6 +99,19 @@ def run_training(
         ):
             trainer.run(reporter, stop)
     return folder.ema
+
+
+def _take(folder: RunFolder, used_before: bool, stack: ExitStack) -> None:
+    """Make the folder, and lock it where it was not there to be locked."""
+    is_new = not folder.path.is_dir()
+    folder.make()
+    if is_new:
+        stack.enter_context(locked(folder))
+    if folder.used != used_before:
+        raise RefusedError(
+            f"another srgan train has just written to {folder.path}",
+            "go on with it by --resume auto, or choose another --run-dir",
+        )
 
 
 def _holds_another_run(folder: RunFolder, start: str) -> bool:

@@ -320,6 +320,27 @@ def test_a_folder_that_cannot_be_written_is_refused(copy, tiny):
     assert "make the folder writable" in caught.value.hint
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_a_run_that_another_one_began_meanwhile_is_not_overwritten(
+    run, tiny, tmp_path, monkeypatch, there
+):
+    folder = RunFolder(tmp_path / "run")
+    if there:
+        folder.make()
+    from srgan_cli.train import run as module
+
+    build = module.build_networks
+
+    def slowly(*args):
+        shutil.copytree(run.path, folder.path, dirs_exist_ok=True)
+        return build(*args)
+
+    monkeypatch.setattr(module, "build_networks", slowly)
+    with pytest.raises(RefusedError, match="another srgan train has just written to"):
+        train(tiny(), folder.path)
+    assert folder.metrics.read_bytes() == run.metrics.read_bytes()
+
+
 def test_a_broken_read_of_the_imagery_is_not_put_on_the_run_folder(tiny, tmp_path, monkeypatch):
     def fails(*args):
         raise PermissionError(13, "Permission denied", "/data/scene.tif")
