@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_TEMPORARY = re.compile(r"\..+\.\d+\.tmp(\.\w+)?")
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file of this name was being written by `whole_file`."""
+    return _TEMPORARY.fullmatch(name) is not None
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from srgan_cli.errors import RefusedError
+from srgan_cli.files import is_temporary
 
 PRETRAIN_PHASE: Final = "training/pretrain_phase"
 ADV_WEIGHT: Final = "training/adv_loss_weight"
@@ -38,6 +39,7 @@ SKIPPED_STEPS: Final = "events/skipped_steps"
 STEP_SECONDS: Final = "time/step"
 DATA_SECONDS: Final = "time/data_wait"
 VAL_SECONDS: Final = "time/validation"
+PEAK_MEMORY: Final = "system/peak_memory_mb"
 TRAIN_PARTS: Final = ("l1", "sam", "perceptual", "tv")
 """Logged as `train_metrics/<part>`, and as `val_metrics/<part>` beside psnr, ssim, ergas."""
 
@@ -62,8 +64,11 @@ class RunFolder:
 
     @property
     def used(self) -> bool:
-        """Whether the folder holds a file, but for the lock that a failed start leaves."""
-        return any(path.is_file() and path.name != ".lock" for path in self.path.rglob("*"))
+        """Whether the folder holds a file, but for what a failed or killed start leaves."""
+        return any(
+            path.is_file() and path.name != ".lock" and not is_temporary(path.name)
+            for path in self.path.rglob("*")
+        )
 
     def make(self) -> None:
         """Make the folder with its subfolders."""
@@ -94,11 +99,12 @@ class RunFolder:
 
 
 class MetricsWriter:
-    """Appends rows to metrics.jsonl; each row is on disk when `write` returns."""
+    """Appends rows to metrics.jsonl; a row outlives the process when `write` returns."""
 
     def __init__(self, path: Path) -> None:
         self._heal_torn_line(path)
-        self._file = path.open("a", encoding="utf-8")
+        # Unbuffered: a row that does not fit on a full disk must not come back at `close`.
+        self._file = path.open("ab", buffering=0)
 
     @staticmethod
     def _heal_torn_line(path: Path) -> None:
@@ -116,8 +122,13 @@ class MetricsWriter:
         """
         row: dict[str, Any] = {"kind": kind, "step": step, "time": round(time.time(), 3)}
         row |= {key: _json_value(value) for key, value in values.items()}
-        self._file.write(json.dumps(row) + "\n")
-        self._file.flush()
+        line = (json.dumps(row) + "\n").encode()
+        while line:
+            line = line[self._file.write(line) :]
+
+    def sync(self) -> None:
+        """Put every row on the disk, where it also outlives the machine."""
+        os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Close the file."""
@@ -134,7 +145,8 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
     A train row of step s tells of the s-th step (from 0); a val row of step s of the state after s
     steps. A resumed run repeats the steps after its checkpoint: its `resume` event takes back what
-    was written after that checkpoint. A torn last line of a killed run is ignored.
+    was written after that checkpoint, a `start` event all. A torn last line of a killed run is
+    ignored.
     """
     rows: list[dict[str, Any]] = []
     with path.open(encoding="utf-8", errors="replace") as file:
@@ -150,6 +162,8 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
                     row[key] = float(value)
             if row.get("kind") == "event" and row.get("event") == "resume":
                 rows = [old for old in rows if _before(old, row["step"])]
+            if row.get("kind") == "event" and row.get("event") == "start":
+                rows = []
             rows.append(row)
     return rows
 

@@ -13,11 +13,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -29,6 +31,7 @@ from srgan_cli.errors import SrganError
 
 _err = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
 _verbosity = 0
+_PAIRS_IN_ROW = 4
 
 
 def set_verbosity(level: int) -> None:
@@ -108,6 +111,13 @@ class Bar(Protocol):
         """Print a line above the bar."""
 
 
+class LiveView(Bar, Protocol):
+    """A progress bar with numbers beside it."""
+
+    def show(self, numbers: Sequence[tuple[str, str]]) -> None:
+        """Replace the (label, value) pairs that are shown."""
+
+
 class _RichBar:
     def __init__(self, progress: Progress, total: int, title: str) -> None:
         self._progress = progress
@@ -121,6 +131,29 @@ class _RichBar:
 
     def say(self, text: str) -> None:
         self._progress.console.print(Text(text))
+
+
+class _RichView(_RichBar):
+    """A bar above a grid of numbers."""
+
+    def __init__(self, progress: Progress, live: Live, total: int, title: str) -> None:
+        super().__init__(progress, total, title)
+        self._live = live
+
+    def show(self, numbers: Sequence[tuple[str, str]]) -> None:
+        self._live.update(Group(self._progress, _grid(numbers)))
+
+
+def _grid(numbers: Sequence[tuple[str, str]]) -> Table:
+    """Four pairs a row; fixed widths, so that nothing jumps while the numbers change."""
+    grid = Table.grid(padding=(0, 1))
+    for _ in range(_PAIRS_IN_ROW):
+        grid.add_column(style="dim", min_width=8)
+        grid.add_column(min_width=10)
+    cells = [Text(cell) for pair in numbers for cell in pair]
+    for start in range(0, len(cells), 2 * _PAIRS_IN_ROW):
+        grid.add_row(*cells[start : start + 2 * _PAIRS_IN_ROW])
+    return grid
 
 
 class _PlainBar:
@@ -146,12 +179,18 @@ class _PlainBar:
                 f"{self._title} {self._done}/{self._total}  {left:.0f} s left  {self._text}".rstrip()
             )
 
+    def show(self, numbers: Sequence[tuple[str, str]]) -> None:
+        self._text = "  ".join(f"{label} {value}" for label, value in numbers)
+
     def say(self, text: str) -> None:
         note(text)
 
 
 class _SilentBar:
     def advance(self, count: int = 1, text: str = "") -> None:
+        pass
+
+    def show(self, numbers: Sequence[tuple[str, str]]) -> None:
         pass
 
     def say(self, text: str) -> None:
@@ -164,18 +203,36 @@ def progress(title: str, total: int, done: int = 0) -> Iterator[Bar]:
     if _verbosity < 0:
         yield _SilentBar()
     elif _err.is_terminal:
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("<"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[text]}"),
-        )
-        with Progress(*columns, console=_err, transient=True) as bars:
+        with Progress(*_columns(), console=_err, transient=True) as bars:
             bar = _RichBar(bars, total, title)
             bar.advance(done)
             yield bar
     else:
         yield _PlainBar(total, title, done)
+
+
+@contextmanager
+def live_view(title: str, total: int, done: int = 0) -> Iterator[LiveView]:
+    """As `progress`, with room for numbers: a grid under the bar, or at the end of the plain lines."""
+    if _verbosity < 0:
+        yield _SilentBar()
+    elif _err.is_terminal:
+        bars = Progress(*_columns(), console=_err)
+        with Live(bars, console=_err, transient=True, refresh_per_second=4) as live:
+            view = _RichView(bars, live, total, title)
+            view.advance(done)
+            yield view
+    else:
+        yield _PlainBar(total, title, done)
+
+
+def _columns() -> tuple[ProgressColumn, ...]:
+    return (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("<"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[text]}"),
+    )

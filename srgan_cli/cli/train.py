@@ -59,9 +59,9 @@ def train(
     parent = Path(loaded.config.logging.output_dir or "runs")
     folder = RunFolder(run_dir if run_dir is not None else parent / config.stem)
 
-    def progress(total: int, done: int) -> AbstractContextManager[console.Bar]:
+    def progress(total: int, done: int) -> AbstractContextManager[console.LiveView]:
         console.note(f"run folder {folder.path}, {total} steps")
-        return console.progress("training", total, done)
+        return console.live_view("training", total, done)
 
     console.answer(str(run_training(loaded.config, folder, resume, progress, console.warn)))
 
@@ -71,20 +71,50 @@ def _show(found: DryRun) -> None:
         console.warn(warning)
     columns = ("file", "role", "size", "bands", "dtype", "CRS", "pixel", "range")
     console.table("scenes", columns, found.scenes)
-    lines = [
-        f"device      {found.device}, {found.precision}",
-        f"generator   {found.generator_parameters:,} parameters",
-        f"discriminator {found.discriminator_parameters:,} parameters",
-        f"memory      {found.peak_memory_mb:.0f} MB at its peak so far",
-        f"steps       {found.max_steps} ({found.steps_per_epoch} a pass over the imagery), "
-        f"validation every {found.validation_every}",
+    console.answer("\n".join([*_facts(found), "", *_schedule(found), "", *_times(found)]))
+
+
+def _facts(found: DryRun) -> list[str]:
+    field = found.receptive_field_px
+    reach = "the whole input" if field is None else f"{field} LR pixels to every side"
+    estimate = found.lasting_mb + found.activations_mb
+    where = "allocated" if found.device.startswith("cuda") else "resident, the program included"
+    return [
+        f"device         {found.device}, {found.precision}",
+        f"generator      {found.generator_parameters:,} parameters, receptive field {reach}",
+        f"discriminator  {found.discriminator_parameters:,} parameters",
+        f"memory         about {estimate:,.0f} MB: {found.lasting_mb:,.0f} for weights, gradients, "
+        f"moments and average, {found.activations_mb:,.0f} for a step",
+        f"               {found.peak_memory_mb:,.0f} MB measured at the peak ({where})",
+        f"steps          {found.max_steps:,} ({found.steps_per_epoch:,} a pass over the imagery), "
+        f"validation every {found.validation_every:,}",
     ]
-    lines += [f"{step:>10}  {text}" for step, text in found.milestones]
-    for phase, seconds in (
-        ("pretraining", found.pretrain_seconds_per_step),
-        ("adversarial", found.adversarial_seconds_per_step),
-    ):
-        if seconds is not None:
-            lines.append(f"{phase} {seconds:.3f} s a step")
-    lines.append(f"about {found.total_seconds / 60:.1f} min for all steps")
-    console.answer("\n".join(lines))
+
+
+def _schedule(found: DryRun) -> list[str]:
+    lines = [f"{'step':>9}  {'after':>9}  {'G rate':>8}  {'D rate':>8}  {'adv. weight':>11}"]
+    for row in found.schedule:
+        d_rate = f"{row.d_rate:.3g}" if row.d_rate else "-"
+        lines.append(
+            f"{row.step:>9,}  {_duration(row.seconds):>9}  {row.g_rate:>8.3g}  {d_rate:>8}  "
+            f"{row.adv_weight:>11.3g}  {row.text}"
+        )
+    return lines
+
+
+def _times(found: DryRun) -> list[str]:
+    named = (
+        ("pretraining", found.pretrain_seconds_per_step, "a step"),
+        ("adversarial", found.adversarial_seconds_per_step, "a step"),
+        ("validation", found.validation_seconds, "each"),
+    )
+    lines = [f"{name:<13}{value:.3g} s {each}" for name, value, each in named if value is not None]
+    return [*lines, f"{'total':<13}about {_duration(found.total_seconds)}"]
+
+
+def _duration(seconds: float) -> str:
+    """In the unit that leaves two to three digits."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"

@@ -134,6 +134,8 @@ def _schedule(config: RunConfig) -> dict[str, str]:
     idle = {}
     if not training.pretrain_g_only:
         idle["Training.g_pretrain_steps"] = "pretrain_g_only is false"
+    if training.pretrain_g_only and training.g_pretrain_steps < 0:
+        idle["Training.early_stop_patience"] = "g_pretrain_steps is -1: pretraining never ends"
     if training.max_steps is not None:
         idle["Training.max_epochs"] = "Training.max_steps gives the length of the run"
     if training.gpus and training.device not in ("auto", "cuda"):

@@ -56,6 +56,10 @@ def _length(config: RunConfig) -> Iterator[Risk]:
     elif steps is not None and every > steps:
         text = f"{every} steps, but the run has {steps}: it is never validated on the way"
         yield "Training.val_check_interval", text
+    patience, cut = training.early_stop_patience, config.schedulers.patience_g
+    if 0 < patience <= cut:
+        text = f"{patience} is not above Schedulers.patience_g {cut}: the run ends before the generator's rate is ever cut"
+        yield "Training.early_stop_patience", text
     warmup = config.schedulers.g_warmup_steps
     if steps is not None and warmup >= steps:
         text = f"{warmup} steps, but the run has {steps}: the generator's rate never reaches its full value"

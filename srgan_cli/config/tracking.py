@@ -32,3 +32,5 @@ class LoggingConfig(Section):
     output_dir: OptionalPath = None
     """Folder in which run folders are made; default `runs`."""
     wandb: WandbConfig = Field(WandbConfig())
+    tensorboard: bool = False
+    """Mirror the run to TensorBoard files in the run folder (`pip install 'srgan-cli[tensorboard]'`)."""

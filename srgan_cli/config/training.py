@@ -111,6 +111,12 @@ class TrainingConfig(Section):
     """Steps between checkpoints."""
     keep_last: Positive = 3
     """Numbered checkpoints to keep."""
+    keep_every: Positive | None = None
+    """Also write a checkpoint every so many steps that is kept for ever."""
+    early_stop_patience: Count = 0
+    """End the run after so many validations at full adversarial weight without improvement of `Schedulers.metric_g`; 0 = never."""
+    guard: Literal["warn", "stop", "off"] = "warn"
+    """At every validation apply the cheap rules of `srgan diagnose` to the run: warn tells what is wrong, stop also saves and ends the run on an error."""
     max_nonfinite_steps: Positive = 20
     """Steps with a non-finite loss or gradient in a row after which the run stops."""
     find_unused_parameters: bool | None = None

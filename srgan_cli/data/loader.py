@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -164,6 +166,14 @@ def _context() -> BaseContext:
     return context
 
 
+def _end_with_the_trainer() -> None:
+    """Torch's loader watches its parent, which is the fork server, and that lives as long as we do."""
+    trainer = multiprocessing.parent_process()
+    if trainer is not None:
+        trainer.join()
+        os._exit(1)
+
+
 def _start_worker(_: int) -> None:
     torch.set_num_threads(1)
     # Signals go to the whole process group. The trainer finishes its step and saves; for that
@@ -171,4 +181,5 @@ def _start_worker(_: int) -> None:
     for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_trainer, daemon=True).start()
     gdal_env().__enter__()

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
+from rasterio.io import MemoryFile
 
 from srgan_cli.data.batch import Batch
 from srgan_cli.files import whole_file
@@ -92,5 +92,8 @@ def write_png(path: Path, pixels: Pixels) -> None:
     with whole_file(path) as temporary, warnings.catch_warnings():
         # A picture has no place on Earth, and needs none.
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(temporary, "w", **profile) as dataset:
-            dataset.write(pixels)
+        # Through memory: GDAL does not tell of a disk that was full.
+        with MemoryFile() as memory:
+            with memory.open(**profile) as dataset:
+                dataset.write(pixels)
+            temporary.write_bytes(memory.read())

@@ -128,9 +128,10 @@ def _validation_over_training(log: RunLog) -> float | None:
     l1, train = log.get(VAL_L1), log.get(TRAIN_L1)
     if len(l1) < 5 or len(train) < limit.MIN_ADVERSARIAL_ROWS:
         return None
-    recent = float(
-        np.median(train.between(float(l1.steps[-3]) - 5 * train.interval, math.inf).values)
-    )
+    window = train.between(float(l1.steps[-3]) - 5 * train.interval, math.inf)
+    if not len(window):
+        return None
+    recent = float(np.median(window.values))
     return float(np.median(l1.values[-3:])) / recent if recent > 0 else None
 
 

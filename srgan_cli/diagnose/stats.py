@@ -45,7 +45,11 @@ def bin_medians(values: Values, count: int) -> Values:
     """Medians of `count` consecutive bins of nearly equal size; the series itself when shorter."""
     if len(values) <= count:
         return values
-    return np.array([np.median(part) for part in np.array_split(values, count)])
+    # The first bins are one longer; two medians of all rows at once are many times faster.
+    size, longer = divmod(len(values), count)
+    cut = longer * (size + 1)
+    parts = (values[:cut].reshape(longer, size + 1), values[cut:].reshape(count - longer, size))
+    return np.concatenate([np.median(part, axis=1) for part in parts if len(part)])
 
 
 def tail(values: Values, share: float, at_least: int = 1) -> Values:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,42 +16,93 @@ from srgan_cli.files import whole_file
 from srgan_cli.runfolder import RunFolder
 
 FORMAT_VERSION = 1
+SUPERSEDED = ".superseded"
+"""Ending of checkpoints from which the run went back; they go when it has come as far again."""
 
 
-def save_checkpoint(folder: RunFolder, step: int, state: dict[str, Any], keep_last: int) -> Path:
-    """Write a numbered checkpoint, make it `last.pt`, and remove the oldest beyond `keep_last`.
+def save_checkpoint(
+    folder: RunFolder, step: int, state: dict[str, Any], keep_last: int, keep_every: int | None
+) -> Path:
+    """Write a numbered checkpoint, make it `last.pt`, and remove old ones.
+
+    Args:
+        folder: The run.
+        step: Steps done.
+        state: What is saved; plain values and tensors.
+        keep_last: So many of the newest stay.
+        keep_every: Those of multiples of so many steps stay for ever; None = of none.
 
     Raises:
         SrganError: The disk is full or the folder cannot be written; older checkpoints stay.
     """
     path = folder.checkpoint(step)
     try:
-        with whole_file(path) as temporary:
-            torch.save({"format_version": FORMAT_VERSION, **state}, temporary)
+        with whole_file(path) as temporary, temporary.open("wb") as file:
+            torch.save({"format_version": FORMAT_VERSION, **state}, file)
         with whole_file(folder.last) as temporary:
             _link(path, temporary)
-    except (OSError, RuntimeError) as err:  # torch's writer reports a full disk as RuntimeError
-        free = shutil.disk_usage(folder.path).free / 1e6
+    except (OSError, RuntimeError) as err:  # torch's writer turns some OSErrors into RuntimeError
         raise SrganError(
-            f"cannot write {path} ({err}); {free:.0f} MB are free",
+            f"cannot write {path} ({_reason(err)}); {free_mb(folder.path):.0f} MB are free",
             f"make room, then go on from the checkpoint before with --resume auto; it is in "
             f"{folder.checkpoints}",
         ) from err
-    for old in _numbered(folder)[:-keep_last]:
-        old.unlink(missing_ok=True)
+    _remove_old(folder, step, keep_last, keep_every)
     return path
+
+
+def free_mb(path: Path) -> float:
+    """Room on the disk of `path`."""
+    return shutil.disk_usage(path).free / 1e6
+
+
+def _reason(err: Exception) -> str:
+    """The system's own words, where torch's writer has wrapped them."""
+    inner: BaseException | None = err
+    while inner is not None and not isinstance(inner, OSError):
+        inner = inner.__cause__ or inner.__context__
+    return str(inner or err).partition("\n")[0]
 
 
 def _link(path: Path, link: Path) -> None:
     """A second name for the same bytes; a copy where the file system has no hard links."""
+    link.unlink(missing_ok=True)
     try:
         os.link(path, link)
     except OSError:
         shutil.copyfile(path, link)
 
 
+def _remove_old(folder: RunFolder, step: int, keep_last: int, keep_every: int | None) -> None:
+    for old in _numbered(folder)[:-keep_last]:
+        if not keep_every or step_of(old) % keep_every:
+            old.unlink(missing_ok=True)
+    for old in folder.checkpoints.glob(f"step_*.pt{SUPERSEDED}"):
+        if step_of(old) <= step:
+            old.unlink(missing_ok=True)
+
+
 def _numbered(folder: RunFolder) -> list[Path]:
-    return sorted(folder.checkpoints.glob("step_*.pt"))
+    """Rising."""
+    found = [path for path in folder.checkpoints.glob("step_*.pt") if step_of(path) >= 0]
+    return sorted(found, key=step_of)
+
+
+def step_of(path: Path) -> int:
+    """The step in a numbered checkpoint's name; -1 for another name."""
+    digits = path.name.removeprefix("step_").partition(".")[0]
+    return int(digits) if digits.isdecimal() else -1
+
+
+def set_aside_after(folder: RunFolder, step: int) -> None:
+    """Rename the checkpoints beyond `step`, from which a run goes back; they are not its future.
+
+    Otherwise they would count as its newest: the new ones would be the first to be removed, and
+    `--resume auto` would jump to them.
+    """
+    for path in _numbered(folder):
+        if step_of(path) > step:
+            path.replace(path.with_name(path.name + SUPERSEDED))
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -62,6 +114,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise RefusedError(f"{path}: no such checkpoint", "see checkpoints/ in the run folder")
     try:
+        _check_sums(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as err:  # torch.load raises many kinds for a damaged file
         raise RefusedError(
@@ -76,24 +129,53 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
+def _check_sums(path: Path) -> None:
+    """Raise for a flipped bit: torch writes checksums and never compares them."""
+    with zipfile.ZipFile(path) as archive:
+        broken = archive.testzip()
+    if broken is not None:
+        raise zipfile.BadZipFile(broken)
+
+
 def newest_checkpoint(
     folder: RunFolder, warn: Callable[[str], None]
 ) -> tuple[Path, dict[str, Any]] | None:
     """The newest checkpoint that loads, damaged ones passed over with a warning; None without any.
 
+    A numbered one is newer than `last.pt` where the run was killed between the two.
+
     Raises:
         RefusedError: There are checkpoints, and none of them loads.
     """
-    candidates = [folder.last, *reversed(_numbered(folder))]
-    existing = [path for path in candidates if path.is_file()]
-    for path in existing:
-        try:
-            return path, load_checkpoint(path)
-        except RefusedError as err:
-            warn(f"{err.message}; trying the one before")
-    if existing:
+    numbered = _numbered(folder)[::-1]
+    last = folder.last if folder.last.is_file() else None
+    if last is not None and any(path.samefile(last) for path in numbered):
+        last = None
+    broken = 0
+    state = None
+    if last is not None:
+        state = _try_load(last, warn)
+        broken += state is None
+    for path in numbered:
+        if last is not None and state is not None and step_of(path) <= int(state["step"]):
+            return last, state
+        newer = _try_load(path, warn)
+        if newer is not None:
+            return path, newer
+        broken += 1
+    if last is not None and state is not None:
+        return last, state
+    if broken:
         raise RefusedError(
-            f"{folder.checkpoints}: none of {len(existing)} checkpoints loads",
+            f"{folder.checkpoints}: none of {broken} checkpoints loads",
             "start anew with another --run-dir",
         )
     return None
+
+
+def _try_load(path: Path, warn: Callable[[str], None]) -> dict[str, Any] | None:
+    try:
+        return load_checkpoint(path)
+    except RefusedError as err:
+        warn(f"{err.message}; trying the one before")
+        return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import secrets
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -19,16 +20,28 @@ from srgan_cli import __version__
 from srgan_cli.config import RunConfig
 from srgan_cli.files import write_text
 from srgan_cli.runfolder import MetricsWriter, RunFolder
-from srgan_cli.train.trackers import open_trackers
+from srgan_cli.train.trackers import SafeTracker, open_trackers
+
+
+def _nobody_listens(_: str) -> None:
+    """Before the log is open."""
 
 
 class Recorder:
     """The run's log, mirrored to its trackers."""
 
-    def __init__(self, config: RunConfig, folder: RunFolder, warn: Callable[[str], None]) -> None:
+    def __init__(self, config: RunConfig, folder: RunFolder) -> None:
+        self._config = config
+        self._folder = folder
+        self._trackers: list[SafeTracker] = []
+        self.warn: Callable[[str], None] = _nobody_listens
+
+    def open(self, step: int, warn: Callable[[str], None]) -> None:
+        """Open the log and the trackers of a run that begins at `step`; run.json must be there."""
         self.warn = warn
-        self._writer = MetricsWriter(folder.metrics)
-        self._trackers = open_trackers(config, folder.path, warn)
+        self._writer = MetricsWriter(self._folder.metrics)
+        identity = run_id(self._folder)
+        self._trackers = open_trackers(self._config, self._folder.path, identity, step, warn)
 
     def train(self, step: int, values: Mapping[str, float]) -> None:
         """Means of a log interval that ends with the step of this index."""
@@ -40,12 +53,20 @@ class Recorder:
 
     def _row(self, kind: str, step: int, values: Mapping[str, float]) -> None:
         self._writer.write(kind, step, values)
-        for tracker in self._trackers:
-            tracker.log(step, values)
+        self.mirror(step, values)
 
     def event(self, event: str, step: int, **facts: Any) -> None:
         """Something that happened once."""
         self._writer.write("event", step, {"event": event, **facts})
+
+    def mirror(self, step: int, values: Mapping[str, float]) -> None:
+        """Numbers for the trackers alone, such as an event's."""
+        for tracker in self._trackers:
+            tracker.log(step, values)
+
+    def sync(self) -> None:
+        """Put the log on the disk."""
+        self._writer.sync()
 
     def panel(self, step: int, path: Path) -> None:
         """A picture that was written."""
@@ -73,9 +94,18 @@ def write_run_json(folder: RunFolder, config: RunConfig, device: torch.device) -
         "device": torch.cuda.get_device_name(device) if on_cuda else platform.processor() or "cpu",
         "threads": torch.get_num_threads(),
         "git_commit": _git_commit(),
+        "run_id": secrets.token_hex(4),
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
     write_text(folder.run_json, json.dumps(facts, indent=2) + "\n")
+
+
+def run_id(folder: RunFolder) -> str:
+    """The id under which trackers know the run, the same after a resume."""
+    try:
+        return str(json.loads(folder.run_json.read_text(encoding="utf-8"))["run_id"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return secrets.token_hex(4)
 
 
 def _git_commit() -> str | None:

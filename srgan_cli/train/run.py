@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from srgan_cli.config import RunConfig, dump_config, load_config
-from srgan_cli.config.data import FIT_KEYS, NormalizationConfig, fit_section
+from srgan_cli.config import RunConfig, dump_config
 from srgan_cli.data.finding import is_address
-from srgan_cli.data.radiometry import build_radiometry
 from srgan_cli.data.training import TrainingData, open_training_data
-from srgan_cli.errors import ConfigError, RefusedError, SrganError
+from srgan_cli.errors import RefusedError
 from srgan_cli.files import write_text
 from srgan_cli.models import generator_spec
-from srgan_cli.runfolder import RunFolder
+from srgan_cli.runfolder import RunFolder, read_metrics
 from srgan_cli.signals import stop_request
-from srgan_cli.train.checkpoint import load_checkpoint, newest_checkpoint
+from srgan_cli.train.checkpoint import set_aside_after
 from srgan_cli.train.device import arithmetic, choose_device
 from srgan_cli.train.networks import Networks, build_networks
+from srgan_cli.train.progress import Reporter
 from srgan_cli.train.recorder import Recorder, write_run_json
-from srgan_cli.train.trainer import Reporter, Trainer
+from srgan_cli.train.resume import (
+    changed_keys,
+    check_folder,
+    keep_fit,
+    locked,
+    remove_temporaries,
+    state_to_resume,
+)
+from srgan_cli.train.trackers import check_trackers
+from srgan_cli.train.trainer import Trainer
+from srgan_cli.train.trouble import disk_trouble_explained, memory_trouble_explained
 from srgan_cli.train.validation import Validator
 from srgan_cli.weights import WeightsInfo, check_tensors, is_weights_file, read_weights
 
@@ -58,50 +66,71 @@ def run_training(
         StoppedError: A signal asked for the end; everything is saved.
         SrganError: The run failed; checkpoints stay.
     """
-    resume = resume or config.model.continue_training
+    check_trackers(config)
+    config = absolute_paths(config)
+    start = config.model.continue_training
+    if resume is None and (start is not None) and not _holds_another_run(folder, start):
+        resume = start
     check_folder(folder, resume)
     device = prepare_device(config)
-    config = keep_fit(absolute_paths(config), folder, resume)
-    data = open_training_data(config)
-    config = data.config
-    for warning in data.warnings:
-        warn(warning)
-    warn_of_other_radiometry(config, data, warn)
-    state = _state_to_resume(folder, resume, warn)
-    networks = build_networks(config, device, data.radiometry.offset, warn)
-    if state is not None:
-        generator = networks.step.generator
-        check_tensors("the checkpoint", state["generator"], generator.state_dict())
-    # Whatever is refused is refused before the first file is written.
-    folder.make()
-    with _lock(folder), stop_request(_AT_ONCE, _GO_ON) as stop:
+    with ExitStack() as stack:
+        before = folder.used
+        if folder.path.is_dir():
+            stack.enter_context(locked(folder))
+        config = keep_fit(config, folder, resume)
+        data = open_training_data(config)
+        config = data.config
+        for warning in data.warnings:
+            warn(warning)
+        warn_of_other_radiometry(config, data, warn)
+        state = state_to_resume(folder, resume, start, warn)
+        networks = build_networks(config, device, data.radiometry.offset, warn)
+        _check_state(state, networks, total_steps(config, data.steps_per_epoch))
         trainer = _build_trainer(config, folder, data, networks, device, warn)
-        with closing(trainer.recorder):
-            if state is None:
-                write_text(folder.config, dump_config(config))
-                write_run_json(folder, config, device)
-                trainer.recorder.event("start", 0, max_steps=trainer.max_steps)
-            else:
-                _go_on(trainer, config, state, warn)
-            with progress(trainer.max_steps, trainer.step) as reporter, _explained(config):
-                trainer.run(reporter, stop)
+        # Whatever is refused is refused before the first file is written.
+        _take(folder, before, stack)
+        stack.enter_context(disk_trouble_explained(folder))
+        remove_temporaries(folder)
+        stop = stack.enter_context(stop_request(_AT_ONCE, _GO_ON))
+        _start(trainer, config, state, warn)
+        stack.enter_context(closing(trainer.recorder))
+        with (
+            progress(trainer.max_steps, trainer.step) as reporter,
+            memory_trouble_explained(config, trainer),
+        ):
+            trainer.run(reporter, stop)
     return folder.ema
 
 
-def check_folder(folder: RunFolder, resume: str | None) -> None:
-    """Refuse a folder that holds something, unless the run in it is to go on."""
-    if folder.path.exists() and not folder.path.is_dir():
-        raise RefusedError(f"{folder.path} is a file", "choose another --run-dir")
-    if not folder.used:
-        return
-    if resume is None:
+def _take(folder: RunFolder, used_before: bool, stack: ExitStack) -> None:
+    """Make the folder, and lock it where it was not there to be locked."""
+    is_new = not folder.path.is_dir()
+    folder.make()
+    if is_new:
+        stack.enter_context(locked(folder))
+    if folder.used != used_before:
         raise RefusedError(
-            f"{folder.path} already holds a run",
+            f"another srgan train has just written to {folder.path}",
             "go on with it by --resume auto, or choose another --run-dir",
         )
-    if resume == "auto" and not folder.config.exists():
+
+
+def _holds_another_run(folder: RunFolder, start: str) -> bool:
+    """Whether `Model.continue_training` would throw a run that has begun back to its beginning."""
+    return folder.used and folder.path.resolve() not in Path(start).resolve().parents
+
+
+def _check_state(state: dict[str, Any] | None, networks: Networks, max_steps: int) -> None:
+    """Refuse a checkpoint that does not fit the run."""
+    if state is None:
+        return
+    generator, discriminator = networks.step.generator, networks.step.discriminator
+    check_tensors("the checkpoint", state["generator"], generator.state_dict())
+    check_tensors("the checkpoint", state["discriminator"], discriminator.state_dict())
+    if int(state["step"]) > max_steps:
         raise RefusedError(
-            f"{folder.path} is not empty and holds no run", "choose another --run-dir"
+            f"the checkpoint is at step {state['step']}, but the run has {max_steps} steps",
+            f"set Training.max_steps above {state['step']}",
         )
 
 
@@ -154,31 +183,6 @@ def absolute_paths(config: RunConfig) -> RunConfig:
     )
 
 
-def keep_fit(config: RunConfig, folder: RunFolder, resume: str | None) -> RunConfig:
-    """The same run with the fitted normalization of the run that it goes on with.
-
-    The scenes may have changed since; what the networks have learnt in has not.
-    """
-    if resume is None or build_radiometry(config.data.normalization) is not None:
-        return config
-    wanted = fit_section(config.data.normalization)
-    found = [folder.config]
-    if resume != "auto":
-        found.insert(0, Path(resume).absolute().parent.parent / folder.config.name)
-    for path in found:
-        try:
-            before = load_config(path).config.data.normalization
-        except ConfigError:
-            continue
-        # The numbers are all that may differ.
-        if isinstance(before, NormalizationConfig) and wanted == before.model_copy(
-            update={key: getattr(wanted, key) for key in FIT_KEYS}
-        ):
-            data = config.data.model_copy(update={"normalization": before})
-            return config.model_copy(update={"data": data})
-    return config
-
-
 def warn_of_other_radiometry(
     config: RunConfig, data: TrainingData, warn: Callable[[str], None]
 ) -> None:
@@ -198,17 +202,6 @@ def warn_of_other_radiometry(
 def total_steps(config: RunConfig, steps_per_epoch: int) -> int:
     """Length of the run."""
     return config.training.max_steps or config.training.max_epochs * steps_per_epoch
-
-
-def _state_to_resume(
-    folder: RunFolder, resume: str | None, warn: Callable[[str], None]
-) -> dict[str, Any] | None:
-    if resume is None:
-        return None
-    if resume != "auto":
-        return load_checkpoint(Path(resume))
-    found = newest_checkpoint(folder, warn) if folder.checkpoints.is_dir() else None
-    return None if found is None else found[1]
 
 
 def _build_trainer(
@@ -239,70 +232,28 @@ def _build_trainer(
         ema=False,
         scale_offset=config.data.apply_scale_offset,
     )
-    recorder = Recorder(config, folder, warn)
+    recorder = Recorder(config, folder)
     steps = total_steps(config, data.steps_per_epoch)
     return Trainer(config, folder, data, networks, validator, recorder, info, steps)
 
 
-def _go_on(
-    trainer: Trainer, config: RunConfig, state: dict[str, Any], warn: Callable[[str], None]
+def _start(
+    trainer: Trainer, config: RunConfig, state: dict[str, Any] | None, warn: Callable[[str], None]
 ) -> None:
-    """Put a checkpoint's state into the trainer; tell what differs from the run's own plan."""
-    if trainer.folder.config.exists():
-        for key in changed_keys(trainer.folder.config, config):
-            warn(f"{key} differs from the run that is resumed")
+    """Begin the log anew, or put a checkpoint's state in and tell what differs from the plan."""
+    folder, device = trainer.folder, trainer.validator.device
+    fresh = state is None
+    if fresh or not folder.config.exists():
+        write_text(folder.config, dump_config(config))
     else:
-        write_text(trainer.folder.config, dump_config(config))
-    if not trainer.folder.run_json.exists():
-        write_run_json(trainer.folder, config, trainer.validator.device)
-    trainer.load_state_dict(state)
-    trainer.recorder.event("resume", trainer.step, max_steps=trainer.max_steps)
-
-
-def changed_keys(old: Path, config: RunConfig) -> list[str]:
-    """Dotted keys whose values differ between a run's config.yaml and `config`."""
-    try:
-        before = load_config(old).config.model_dump(mode="json", by_alias=True)
-    except ConfigError:
-        return [str(old)]
-    return _differences(before, config.model_dump(mode="json", by_alias=True))
-
-
-def _differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
-    found = []
-    for key, value in now.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, dict) and isinstance(before.get(key), dict):
-            found += _differences(before[key], value, f"{name}.")
-        elif before.get(key) != value:
-            found.append(name)
-    return found
-
-
-@contextmanager
-def _lock(folder: RunFolder) -> Iterator[None]:
-    """Keep a second training out of the folder; the lock dies with the process."""
-    with (folder.path / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as err:
-            raise RefusedError(
-                f"another srgan train is writing to {folder.path}",
-                "wait for it, or choose another --run-dir",
-            ) from err
-        yield
-
-
-@contextmanager
-def _explained(config: RunConfig) -> Iterator[None]:
-    """Turn running out of device memory into advice."""
-    try:
-        yield
-    except torch.OutOfMemoryError as err:
-        data = config.data
-        raise SrganError(
-            f"the device ran out of memory with {data.train_batch_size} crops of "
-            f"{data.hr_crop_px} px",
-            f"set Data.train_batch_size to {max(data.train_batch_size // 2, 1)} or lower "
-            "Data.hr_crop_px, then go on with --resume auto",
-        ) from err
+        for key in changed_keys(folder.config, config):
+            warn(f"{key} differs from the run that is resumed")
+    if fresh or not folder.run_json.exists():
+        write_run_json(folder, config, device)
+    step = 0 if state is None else int(state["step"])
+    set_aside_after(folder, step)
+    trainer.recorder.open(step, warn)
+    trainer.recorder.event("start" if fresh else "resume", step, max_steps=trainer.max_steps)
+    if state is not None:
+        trainer.guard.remember(read_metrics(folder.metrics))
+        trainer.load_state_dict(state)

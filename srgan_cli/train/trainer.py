@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -16,29 +15,29 @@ from srgan_cli.config import RunConfig
 from srgan_cli.data.batch import Batch
 from srgan_cli.data.prefetch import on_device
 from srgan_cli.data.training import TrainingData
+from srgan_cli.diagnose.report import Finding
 from srgan_cli.errors import SrganError
 from srgan_cli.runfolder import RunFolder
 from srgan_cli.schedule import Plan, build_schedule
 from srgan_cli.signals import StopRequest
+from srgan_cli.train.best import Best
 from srgan_cli.train.checkpoint import save_checkpoint
+from srgan_cli.train.guard import Guard, advice, all_advice, severity_number
 from srgan_cli.train.memory import Sweeper, peak_memory_mb
 from srgan_cli.train.meter import Meter
 from srgan_cli.train.networks import Networks
-from srgan_cli.train.optim import HIGHER_IS_BETTER, get_rate, set_rate
+from srgan_cli.train.optim import get_rate, set_rate
 from srgan_cli.train.panels import write_panel
+from srgan_cli.train.progress import Reporter, headline
 from srgan_cli.train.recorder import Recorder
+from srgan_cli.train.state import (
+    networks_state,
+    random_state,
+    restore_networks,
+    restore_random_state,
+)
 from srgan_cli.train.validation import Validator, write_tiles
 from srgan_cli.weights import WeightsInfo, save_weights
-
-
-class Reporter(Protocol):
-    """Where a person follows the run."""
-
-    def advance(self, count: int = 1, text: str = "") -> None:
-        """So many more steps are done; `text` tells the numbers that matter."""
-
-    def say(self, text: str) -> None:
-        """Something worth a line."""
 
 
 @dataclass
@@ -88,18 +87,22 @@ class Trainer:
         self.clock = Clock()
         self.step = 0
         """Steps done; the index of the next one."""
-        self.best = {"pretrain": math.nan, "gan": math.nan}
+        self.best = Best(config, self.schedule, max_steps)
+        self.guard = Guard(config, max_steps)
+        self.validating = False
+        """Whether it measures just now, not trains."""
 
     def run(self, reporter: Reporter, stop: StopRequest) -> None:
-        """Train until `max_steps`.
+        """Train until `max_steps`, or until waiting for a better validation has an end.
 
         Raises:
             StoppedError: A signal asked for the end; everything is saved.
-            SrganError: Too many steps in a row were not finite; everything is saved.
+            SrganError: Too many steps in a row were not finite, or the guard stopped the run;
+                everything is saved.
         """
         self.networks.step.generator.train()
         self.networks.step.discriminator.train()
-        for batch in self._batches():
+        for batch in () if self.best.waited_enough else self._batches():
             self._one_step(batch)
             if (self.step - 1) % self.config.logging.log_every == 0:
                 self._log(self.schedule.at(self.step - 1), reporter)
@@ -107,12 +110,13 @@ class Trainer:
             finished = self.step == self.max_steps
             if self.step % self.val_every == 0 or finished:
                 self._validate(reporter)
-            if self.step % self.config.training.checkpoint_every == 0 or finished:
+            if self._save_is_due() or finished or self.best.waited_enough:
                 self.save()
+            if self.best.waited_enough:
+                break
             if stop and not finished:
                 self._end_early(stop)
-        self.export(self.folder.ema)
-        self.recorder.event("end", self.step)
+        self._finish(reporter)
 
     def _batches(self) -> Iterator[Batch]:
         read = self.data.train_batches(self.step, self.max_steps, warn=self.recorder.warn)
@@ -154,10 +158,11 @@ class Trainer:
             names.SKIPPED_STEPS: float(skipped),
             **({names.EMA_DECAY: ema.beta()} if ema is not None and ema.active else {}),
             **self.clock.read(),
-            "system/peak_memory_mb": peak_memory_mb(self.validator.device),
+            names.PEAK_MEMORY: peak_memory_mb(self.validator.device),
         }
         self.recorder.train(plan.step, values)
-        reporter.advance(0, _headline(plan, values))
+        self.guard.add(plan.step, values)
+        reporter.show(headline(values))
         if in_a_row >= self.config.training.max_nonfinite_steps:
             self._give_up(in_a_row)
 
@@ -175,10 +180,12 @@ class Trainer:
     def _validate(self, reporter: Reporter) -> None:
         started = time.perf_counter()
         plan = self.schedule.at(self.step - 1)
+        self.validating = True
         found, sr = self.validator.run(
             self.networks.best_generator,
             None if plan.pretrain else self.networks.step.discriminator,
         )
+        self.validating = False
         self._save_pictures(sr)
         found[names.VAL_SECONDS] = time.perf_counter() - started
         self.recorder.validation(self.step, found)
@@ -189,6 +196,7 @@ class Trainer:
             f"step {self.step}: PSNR {found['val_metrics/psnr']:.2f} dB, "
             f"SSIM {found['val_metrics/ssim']:.4f}, L1 {found['val_metrics/l1']:.5f}"
         )
+        self._consult_guard(found, reporter)
         self.clock.since += time.perf_counter() - started
 
     def _save_pictures(self, sr: torch.Tensor) -> None:
@@ -196,11 +204,8 @@ class Trainer:
         write_tiles(self.folder.tile_file(self.step), sr=sr)
         if not self.folder.reference_tiles.exists():
             write_tiles(self.folder.reference_tiles, lr=crops.lr, hr=crops.hr, valid=crops.valid)
-        if self.config.logging.num_val_images:
-            path = self.folder.image(self.step)
-            bands = (0, 1, 2) if sr.shape[1] >= 3 else (0,)
-            scale = self.config.generator.scaling_factor
-            write_panel(path, crops, sr, scale, bands, self.config.logging.num_val_images)
+        path = self.folder.image(self.step)
+        if write_panel(path, crops, sr, self.config):
             self.recorder.panel(self.step, path)
 
     def _step_plateaus(self, plan: Plan, found: dict[str, float], reporter: Reporter) -> None:
@@ -217,21 +222,46 @@ class Trainer:
                 reporter.say(f"step {self.step}: {network} rate cut to {rate:.3g} (plateau)")
 
     def _keep_best(self, plan: Plan, found: dict[str, float]) -> None:
-        """Best of each phase by itself: adversarial training raises L1 on purpose."""
-        phase = "pretrain" if plan.pretrain else "gan"
-        full = self.schedule.full_adversarial_step
-        if phase == "gan" and full is not None and self.step < min(full, self.max_steps):
-            return
-        perceptual = phase == "gan" and self.config.training.losses.perceptual_weight > 0
-        metric = "val_metrics/perceptual" if perceptual else self.config.schedulers.metric_g
-        value = found.get(metric, math.nan)
-        if not math.isfinite(value):
-            return
-        score = -value if metric in HIGHER_IS_BETTER else value
-        if math.isnan(self.best[phase]) or score < self.best[phase]:
-            self.best[phase] = score
-            best = self.folder.best_pretrain if plan.pretrain else self.folder.best_gan
-            self.export(best)
+        if self.best.take(self.step, plan, found):
+            self.export(self.folder.best_pretrain if plan.pretrain else self.folder.best_gan)
+
+    def _consult_guard(self, found: dict[str, float], reporter: Reporter) -> None:
+        self.guard.add(self.step, found)
+        findings, gone = self.guard.check()
+        for code in gone:
+            self.recorder.event("guard", self.step, **{f"events/{code}": "ok"})
+            self.recorder.mirror(self.step, {f"events/{code}": 0.0})
+        for one in findings:
+            facts = {f"events/{one.code}": one.severity, "message": one.message}
+            self.recorder.event("guard", self.step, **facts, advice=all_advice(one))
+            self.recorder.mirror(self.step, {f"events/{one.code}": severity_number(one)})
+            reporter.say(
+                f"guard: {one.severity} {one.code} {one.title}: {one.message}; {advice(one)}"
+            )
+        worst = [one for one in findings if one.severity == "error"]
+        if worst and self.guard.mode == "stop":
+            self._stop_for(worst[0])
+
+    def _stop_for(self, finding: Finding) -> None:
+        self.save()
+        self.recorder.event("stop", self.step, reason="guard", code=finding.code)
+        raise SrganError(
+            f"stopped by the guard at step {self.step}: {finding.code} {finding.title}: "
+            f"{finding.message}",
+            f"{all_advice(finding)}; then start anew, or go on with --resume auto (what was told "
+            "does not stop the run again); Training.guard: warn goes on by itself",
+        )
+
+    def _finish(self, reporter: Reporter) -> None:
+        self.export(self.folder.ema)
+        if self.step < self.max_steps:
+            reporter.say(
+                f"step {self.step}: stopped early, {self.best.waited} validations without a better "
+                f"{self.config.schedulers.metric_g}; a larger Training.early_stop_patience goes on"
+            )
+            self.recorder.event("stop", self.step, reason="early_stop")
+        else:
+            self.recorder.event("end", self.step)
 
     def _end_early(self, stop: StopRequest) -> None:
         self.save()
@@ -249,22 +279,25 @@ class Trainer:
         save_weights(path, generator.state_dict(), info)
 
     def save(self) -> None:
-        """Write a checkpoint."""
-        save_checkpoint(self.folder, self.step, self.state_dict(), self.config.training.keep_last)
+        """Write a checkpoint, after the log that leads to it."""
+        self.recorder.sync()
+        training = self.config.training
+        state = self.state_dict()
+        save_checkpoint(self.folder, self.step, state, training.keep_last, training.keep_every)
+
+    def _save_is_due(self) -> bool:
+        training = self.config.training
+        return self.step % training.checkpoint_every == 0 or (
+            training.keep_every is not None and self.step % training.keep_every == 0
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a bit-exact resume needs."""
-        gan, ema = self.networks.step, self.networks.ema
         return {
             "step": self.step,
-            "generator": gan.generator.state_dict(),
-            "discriminator": gan.discriminator.state_dict(),
-            "ema": None if ema is None else ema.state_dict(),
-            "optimizer_g": gan.optimizer_g.state_dict(),
-            "optimizer_d": gan.optimizer_d.state_dict(),
-            "plateau_g": self.networks.plateau_g.state_dict(),
-            "plateau_d": self.networks.plateau_d.state_dict(),
-            "best": self.best,
+            **networks_state(self.networks),
+            "best": self.best.state_dict(),
+            "guard": self.guard.state_dict(),
             "meter": self.meter.state_dict(),
             "random": random_state(),
             # What a weights file needs beside the tensors: `srgan import` makes one of a checkpoint.
@@ -272,32 +305,35 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The inverse of `state_dict`."""
-        gan, ema = self.networks.step, self.networks.ema
-        gan.generator.load_state_dict(state["generator"])
-        gan.discriminator.load_state_dict(state["discriminator"])
-        if ema is not None and state["ema"] is not None:
-            ema.load_state_dict(state["ema"])
-        gan.optimizer_g.load_state_dict(state["optimizer_g"])
-        gan.optimizer_d.load_state_dict(state["optimizer_d"])
-        self.networks.plateau_g.load_state_dict(state["plateau_g"])
-        self.networks.plateau_d.load_state_dict(state["plateau_d"])
-        self.best = dict(state["best"])
+        """The inverse of `state_dict`; the log must have been read back before."""
+        restore_networks(self.networks, state)
+        self.best.load_state_dict(state["best"])
+        self.guard.load_state_dict(state.get("guard", {}))
         self.meter.load_state_dict(state["meter"], self.validator.device)
         self.step = int(state["step"])
         restore_random_state(state["random"])
 
+    def measure_step(self, crops: int, divisor: int) -> float | None:
+        """Bytes on the GPU at the peak of a step with so many crops of a part of their side.
 
-def _headline(plan: Plan, values: dict[str, float]) -> str:
-    parts = [
-        "pretrain" if plan.pretrain else "gan",
-        f"L1 {values.get('train_metrics/l1', math.nan):.4f}",
-    ]
-    if not plan.pretrain:
-        real, fake = values.get(names.D_REAL, math.nan), values.get(names.D_FAKE, math.nan)
-        parts.append(f"D(y) {real:.2f} D(G(x)) {fake:.2f}")
-    parts.append(f"{values[names.STEP_SECONDS]:.2f} s/step")
-    return "  ".join(parts)
+        For advice at the end of a run: it changes the weights. None = out of memory.
+        """
+        gan = self.networks.step
+        device = gan.offset.device
+        self.meter = Meter()
+        for optimizer in (gan.optimizer_g, gan.optimizer_d):
+            optimizer.zero_grad(set_to_none=True)
+        data, scale = self.config.data, self.config.generator.scaling_factor
+        lr_px = data.hr_crop_px // scale // divisor
+        lr = torch.zeros(crops, self.config.model.in_bands, lr_px, lr_px, device=device)
+        hr = torch.zeros(*lr.shape[:2], lr_px * scale, lr_px * scale, device=device)
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+        try:
+            gan(Batch(lr, hr, hr[:, :1] + 1), self.schedule.at(self.step), True)
+            return float(torch.cuda.max_memory_allocated(device))
+        except RuntimeError:  # out of memory, or a network that needs its full crop
+            return None
 
 
 def validation_interval(config: RunConfig, steps_per_epoch: int, max_steps: int) -> int:
@@ -305,16 +341,3 @@ def validation_interval(config: RunConfig, steps_per_epoch: int, max_steps: int)
     interval = config.training.val_check_interval
     steps = interval if isinstance(interval, int) else round(interval * steps_per_epoch)
     return min(max(steps, 1), max_steps)
-
-
-def random_state() -> dict[str, Any]:
-    """The state of torch's generators."""
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    return {"cpu": torch.get_rng_state(), "cuda": cuda}
-
-
-def restore_random_state(state: dict[str, Any]) -> None:
-    """The inverse of `random_state`; CUDA's only where as many devices are there."""
-    torch.set_rng_state(state["cpu"])
-    if state["cuda"] and torch.cuda.device_count() == len(state["cuda"]):
-        torch.cuda.set_rng_state_all(state["cuda"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -70,6 +71,9 @@ class Validator:
         sr = torch.cat(outputs)
         found = {f"val_metrics/{k}": float(torch.cat(v).nanmean()) for k, v in per_image.items()}
         found |= {k: float(torch.stack(v).mean()) for k, v in per_batch.items()}
+        if not torch.isfinite(sr).all():
+            # A mean over the images that are left would look like a success.
+            found = dict.fromkeys(found, math.nan)
         return found | self._checkerboard(sr), sr
 
     def _batches(self) -> list[Batch]:
@@ -128,6 +132,10 @@ class Validator:
 
 def write_tiles(path: Path, **tiles: Tensor) -> None:
     """Write native tiles as float16 arrays in one npz file, whole or not at all."""
-    arrays = {name: value[:MAX_TILES].numpy().astype(np.float16) for name, value in tiles.items()}
+    limit = float(np.finfo(np.float16).max)
+    arrays = {
+        name: value[:MAX_TILES].clamp(-limit, limit).numpy().astype(np.float16)
+        for name, value in tiles.items()
+    }
     with whole_file(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy's stub wants a flag first

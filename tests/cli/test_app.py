@@ -159,7 +159,11 @@ def test_a_dry_run_tells_the_plan_and_writes_nothing(srgan, tiny_yaml, tmp_path,
     before = sorted(tmp_path.iterdir())
     code, out, _ = srgan("train", path, "--dry-run")
     assert code == 0
-    for part in ("generator", "discriminator starts", "adversarial weight at 0.001", "s a step"):
+    for part in (
+        "generator", "receptive field", "for weights, gradients, moments and average",
+        "MB measured at the peak", "discriminator starts", "adversarial weight at 0.001",
+        "s a step", "validation", "total        about",
+    ):  # fmt: skip
         assert part in out, part
     assert sorted(tmp_path.iterdir()) == before
 

@@ -1,4 +1,7 @@
+import io
+
 import pytest
+from rich.console import Console
 
 from srgan_cli.cli import console
 from srgan_cli.errors import ConfigError, Problem, RefusedError
@@ -75,6 +78,50 @@ def test_progress_that_goes_on_starts_where_it_was(capsys):
     with console.progress("work", 20, done=18) as bar:
         bar.advance(2)
     assert capsys.readouterr().err.startswith("work 20/20")
+
+
+NUMBERS = [
+    ("phase", "gan"),
+    ("L1", "0.0123"),
+    ("D(y)", "0.71"),
+    ("D(G(x))", "0.30"),
+    ("memory", "9 MB"),
+]
+
+
+def test_the_live_view_in_a_pipe_is_plain_lines_with_the_numbers(capsys):
+    with console.live_view("training", 20) as view:
+        view.show(NUMBERS)
+        for _ in range(10):
+            view.advance()
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("training 10/20")
+    assert line.endswith("phase gan  L1 0.0123  D(y) 0.71  D(G(x)) 0.30  memory 9 MB")
+
+
+def test_the_live_view_on_a_terminal_shows_bar_and_grid(monkeypatch):
+    file = io.StringIO()
+    terminal = Console(file=file, force_terminal=True, width=100, height=20, markup=False)
+    monkeypatch.setattr(console, "_err", terminal)
+    with console.live_view("training", 20, done=5) as view:
+        view.show(NUMBERS)
+        view.advance(3)
+        view.say("step 8: PSNR 30.00 dB")
+    shown = file.getvalue()
+    assert "8/20" in shown
+    assert "step 8: PSNR 30.00 dB" in shown
+    for label, value in NUMBERS:
+        assert label in shown
+        assert value in shown
+
+
+def test_the_live_view_is_silent_when_quiet(capsys):
+    console.set_verbosity(-1)
+    with console.live_view("training", 3) as view:
+        view.show(NUMBERS)
+        view.advance(3)
+        view.say("done")
+    assert capsys.readouterr().err == ""
 
 
 def test_a_table_keeps_every_letter(capsys):

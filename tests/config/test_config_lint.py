@@ -83,6 +83,11 @@ def test_the_defaults_are_not_risky():
             "Training.val_check_interval",
             "20 passes, but the run has 10",
         ),
+        (
+            training(early_stop_patience=10),
+            "Training.early_stop_patience",
+            "10 is not above Schedulers.patience_g 10",
+        ),
         (training(gpus=[2, 3]), "Training.gpus", "trains on the first one only, 2"),
         (
             {**training(max_steps=10000), "Schedulers": {"g_warmup_steps": 10000}},
@@ -117,6 +122,7 @@ def test_each_risk_alone(sections, key, words):
         training(Losses={"perceptual_weight": 0.1, "fixed_idx": [2, 1, 0]}),
         {**training(Losses={"perceptual_weight": 0.1}), "Model": {"in_bands": 3}},
         training(max_steps=7500),
+        training(early_stop_patience=11),
         {**training(pretrain_g_only=False), "Model": {"load_checkpoint": "a.safetensors"}},
         training(EMA={"decay": 0.9999}, max_steps=10000),
         training(EMA={"decay": 0.9997, "use_num_updates": False}, max_steps=10000),
@@ -179,6 +185,7 @@ def idle(sections):
         ),
         ({}, "Training.Losses.r1_interval", "r1_gamma is 0"),
         (training(adv_loss_ramp_steps=0), "Training.Losses.adv_loss_schedule", "there is no ramp"),
+        (training(g_pretrain_steps=-1), "Training.early_stop_patience", "pretraining never ends"),
         (
             training(Losses={"adv_loss_type": "hinge"}),
             "Training.label_smoothing",
