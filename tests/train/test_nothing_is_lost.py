@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -57,8 +58,9 @@ def test_killed_at_random_moments_and_resumed_it_equals_the_uninterrupted_run():
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "0 runs differ" in done.stdout
-    assert "kills in 1 runs" in done.stdout
+    kills, differ = re.search(r"(\d+) kills in \d+ runs, (\d+) runs differ", done.stdout).groups()
+    assert int(kills) >= 6
+    assert int(differ) == 0
 
 
 def test_the_benchmark_sees_a_single_changed_bit(run, copy):
