@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
@@ -108,7 +109,10 @@ class Unpacker:
         if packed.memory is not None:
             self._known[at] = packed.memory
         place = self._known[at]
-        copy = torch.empty(place.shape, pin_memory=self._pin).copy_(place)
+        copy = torch.empty(place.shape, pin_memory=self._pin)
+        # By numpy, in this thread: torch would wake its others for it, and these go on spinning for a
+        # while, on the cores that the loader processes need.
+        np.copyto(copy.numpy(), place.numpy())
         return Batch(*_views(copy, packed.shapes))
 
 
