@@ -84,9 +84,9 @@ class TrainingConfig(Section):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of the networks; auto = bf16 where the device computes it natively. Losses and norms are always fp32."""
     compile: bool = False
-    """Compile the generator and VGG with torch.compile: minutes at the start, faster steps on most GPUs. Needs a C++ compiler, on GPUs Triton."""
+    """Compile the generator and VGG with torch.compile: minutes at the start; whether steps get faster depends on network and device, `--dry-run` tells. Needs a C++ compiler, on GPUs Triton."""
     accumulate_steps: Positive = 1
-    """Pass `Data.train_batch_size` through the generator in so many parts, one after the other: less memory, the same step. In the adversarial phase it costs a second forward pass of the generator."""
+    """Pass `Data.train_batch_size` through the generator in so many parts, one after the other: less memory, the same step. In the adversarial phase it costs a second forward pass of the generator. Batch norm (block_type standard) sees the parts one by one."""
     checkpoint_blocks: bool = False
     """Compute the activations of the generator's blocks again in the backward pass instead of keeping them: much less memory, about a quarter more time."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
