@@ -90,12 +90,12 @@ def error(err: SrganError) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on stderr, unless quiet."""
+    """A table on stderr, unless quiet; where it is too wide the first column is folded."""
     if _verbosity < 0:
         return
     grid = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for column in columns:
-        grid.add_column(column, overflow="fold")
+    for index, column in enumerate(columns):
+        grid.add_column(column, overflow="fold", no_wrap=index > 0)
     for row in rows:
         grid.add_row(*(Text(cell) for cell in row))
     _err.print(grid)

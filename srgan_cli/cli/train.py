@@ -70,7 +70,9 @@ def _show(found: DryRun) -> None:
     for warning in found.warnings:
         console.warn(warning)
     columns = ("file", "role", "size", "bands", "dtype", "CRS", "pixel", "range")
-    console.table("scenes", columns, found.scenes)
+    # What comes before its name makes every row several lines long; `srgan data --json` has it all.
+    rows = [(Path(path).name, *others) for path, *others in found.scenes]
+    console.table("scenes", columns, rows)
     console.answer("\n".join([*_facts(found), "", *_schedule(found), "", *_times(found)]))
 
 
