@@ -10,9 +10,16 @@ os.environ.setdefault("TERMINAL_WIDTH", "100")
 import numpy as np
 import pytest
 import rasterio
+from hypothesis import HealthCheck, settings
 from rasterio.transform import from_origin
 
 from srgan_cli.config import RunConfig, dump_config
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 
 def write_scene(path, seed, bands=2, side=96):
