@@ -184,9 +184,12 @@ def _is_finite(tensor: Tensor) -> bool:
 def _check_container(path: Path) -> None:
     if not path.is_file():
         raise RefusedError(f"{path}: no such weights file", "see weights/ in a run folder")
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(9)
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            head = file.read(9)
+    except OSError as err:
+        raise RefusedError(f"{path}: cannot be read ({err.strerror})", "check its rights") from err
     header = int.from_bytes(head[:8], "little")
     # Eight bytes of length, then JSON. The length alone can look like the start of a pickle.
     if head[8:] == b"{" and header + 8 <= size:

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from srgan_cli.config import RunConfig
 from srgan_cli.config.load import load_networks
 from srgan_cli.data.radiometry import RADIOMETRIES, Radiometry, build_radiometry
-from srgan_cli.errors import RefusedError
+from srgan_cli.errors import RefusedError, SrganError
 from srgan_cli.models import GeneratorSpec, build_generator, generator_spec
 from srgan_cli.peers.containers import Checkpoint, open_checkpoint
 from srgan_cli.peers.recognise import Recognised, recognise
@@ -95,11 +96,17 @@ def import_checkpoint(path: Path, output: Path, options: ImportOptions) -> Impor
 
     Raises:
         RefusedError: As `read_checkpoint`, or `output` has no folder.
+        SrganError: `output` cannot be written.
     """
     if not output.parent.is_dir():
         raise RefusedError(f"{output}: there is no folder {output.parent}", "make it first")
     imported = read_checkpoint(path, options)
-    save_weights(output, imported.tensors, imported.info)
+    try:
+        save_weights(output, imported.tensors, imported.info)
+    except (OSError, SafetensorError) as err:
+        raise SrganError(
+            f"cannot write {output}: {err}", "make room, or choose a folder that can be written to"
+        ) from err
     return imported
 
 

@@ -105,8 +105,11 @@ def _load(path: Path) -> Any:
         raise RefusedError(f"{path}: a folder, not a checkpoint", "give the file in it")
     if not path.is_file():
         raise RefusedError(f"{path}: no such file", "check the path of the checkpoint")
-    with path.open("rb") as file:
-        head = file.read(9)
+    try:
+        with path.open("rb") as file:
+            head = file.read(9)
+    except OSError as err:
+        raise RefusedError(f"{path}: cannot be read ({err.strerror})", "check its rights") from err
     if head[8:] == b"{":
         try:
             return safetensors.torch.load_file(path)

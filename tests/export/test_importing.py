@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from srgan_cli.data.radiometry import RADIOMETRIES
-from srgan_cli.errors import ConfigError, RefusedError
+from srgan_cli.errors import ConfigError, RefusedError, SrganError
 from srgan_cli.export.importing import ImportOptions, import_checkpoint, read_checkpoint, report
 from srgan_cli.models import GENERATORS, GeneratorSpec, build_generator
 from srgan_cli.weights import WeightsInfo, load_generator
@@ -250,3 +250,23 @@ def test_a_radiometry_per_band_arrives(make, config):
     theirs = config(f"Data: {{normalization: {{name: linear, scale: {scales}}}}}\n")
     found = read_checkpoint(make(), ImportOptions(config=theirs))
     assert found.info.radiometry.scale == (0.1, 0.2, 0.3, 0.4)
+
+
+def test_an_output_that_cannot_be_written(make, tmp_path):
+    (tmp_path / "w.safetensors").mkdir()
+    with pytest.raises(SrganError, match="cannot write .*w.safetensors") as caught:
+        import_checkpoint(make(), tmp_path / "w.safetensors", ImportOptions())
+    assert caught.value.exit_code == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["w.safetensors", "x.ckpt"]
+
+
+@pytest.mark.parametrize("read", [load_generator, lambda p: read_checkpoint(p, ImportOptions())])
+def test_a_file_without_the_right_to_read_it(make, monkeypatch, read):
+    path = make()
+
+    def denied(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.open", denied)
+    with pytest.raises(RefusedError, match="cannot be read .Permission denied"):
+        read(path)
