@@ -62,11 +62,12 @@ class Series:
 
     def where(self, keep: NDArray[np.bool_]) -> Series:
         """The rows for which `keep` is true."""
-        return Series(self.steps[keep], self.values[keep])
+        return self if keep.all() else Series(self.steps[keep], self.values[keep])
 
     def between(self, start: float, stop: float) -> Series:
-        """The rows with start <= step < stop."""
-        return self.where((self.steps >= start) & (self.steps < stop))
+        """The rows with start <= step < stop; views, since a million rows are not copied for fun."""
+        first, last = np.searchsorted(self.steps, (start, stop))
+        return Series(self.steps[first:last], self.values[first:last])
 
     @property
     def window(self) -> tuple[int, int]:
@@ -94,6 +95,33 @@ class NonFinite:
     """Whether most later values of the metric are finite again."""
 
 
+Form = Literal["run folder", "CSV log", "JSON lines log", "W&B run", "TensorBoard log"]
+
+_WITH_END_RECORD: Final = ("run folder", "W&B run")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was found and done while the rows of a log were read."""
+
+    num_rows: int = 0
+    """Rows that were read, also those that do not count."""
+    num_unusable: int = 0
+    """Lines or records that are no rows."""
+    num_stepless: int = 0
+    """Rows without a step."""
+    resumed_at: tuple[int, ...] = ()
+    """Steps at which the rows go back; what they repeat counts once."""
+    announced_resumes: tuple[int, ...] = ()
+    """Steps of resumes that the run itself has recorded."""
+    num_processes: int = 1
+    """Processes that say so in the log; only the rows of the first one count."""
+    num_steps_back: int = 0
+    """How often the steps go back where that is too often for resumes."""
+    repeated_share: float = 0.0
+    """Largest share of a training metric's rows that repeat the step of another one."""
+
+
 @dataclass(frozen=True, eq=False)
 class RunLog:
     """All that is known about a run.
@@ -103,7 +131,7 @@ class RunLog:
     """
 
     source: str
-    form: Literal["run folder", "CSV log"]
+    form: Form
     series: Mapping[str, Series]
     events: tuple[Mapping[str, Any], ...] = ()
     config: RunConfig | None = None
@@ -120,6 +148,7 @@ class RunLog:
     """Time since the log was last written to; None where that says nothing."""
     tiles: Path | None = None
     notes: tuple[str, ...] = ()
+    reading: Reading = Reading()
     num_rows: int = 0
     last_step: int = 0
     first_step: int = 0
@@ -165,7 +194,7 @@ class RunLog:
     @property
     def ended(self) -> bool | None:
         """Whether the run came to an end by itself or was stopped; None when the log cannot say."""
-        if self.form != "run folder":
+        if self.form not in _WITH_END_RECORD:
             return None
         last = next((e.get("event") for e in reversed(self.events) if e.get("event") in _MARKS), "")
         return last in ("end", "stop")
@@ -182,7 +211,7 @@ class RunLog:
         if self.finished:
             return False
         if self.max_steps is None:
-            return self.form == "run folder"
+            return self.form in _WITH_END_RECORD
         return self.last_step + 1 < self.max_steps
 
     @property
@@ -207,20 +236,23 @@ def build_log(
     columns: Mapping[str, Series],
     *,
     source: str,
-    form: Literal["run folder", "CSV log"],
+    form: Form,
     events: Sequence[Mapping[str, Any]] = (),
     config: RunConfig | None = None,
     config_trouble: str = "",
     silent_seconds: float | None = None,
     tiles: Path | None = None,
     notes: Sequence[str] = (),
+    reading: Reading | None = None,
 ) -> RunLog:
     """Cleans raw columns and cuts them into phases.
 
     The window ends at the first non-finite loss that did not recover, since everything after
     it is its consequence; single non-finite values are dropped. Both stay in `nonfinite`.
     """
-    steps = np.unique(np.concatenate([s.steps for s in columns.values()] or [EMPTY.steps]))
+    # Columns of the same rows share their steps.
+    different = {id(s.steps): s.steps for s in columns.values()}
+    steps = np.unique(np.concatenate([*different.values(), EMPTY.steps]))
     t_adv, has_phases = _first_adversarial(columns, config)
     broken = _nonfinite(columns)
     fatal = min((one.step for one in broken if not one.recovered), default=None)
@@ -245,6 +277,7 @@ def build_log(
         silent_seconds=silent_seconds,
         tiles=tiles,
         notes=tuple(notes),
+        reading=reading or Reading(),
         num_rows=len(steps),
         first_step=int(steps[0]) if len(steps) else 0,
         last_step=int(steps[-1]) if len(steps) else 0,

@@ -28,7 +28,7 @@ def reasons(report: Report) -> dict[str, str]:
     [
         (lambda path: None, "does not exist"),
         (lambda path: path.mkdir(), "is not a run folder"),
-        (lambda path: path.write_text("x"), "neither a run folder nor"),
+        (lambda path: path.write_text("x"), "is no log of a training: it begins with 'x'"),
     ],
 )
 def test_what_is_no_run_is_refused(make: object, words: str, tmp_path: Path) -> None:

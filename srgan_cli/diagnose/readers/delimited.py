@@ -1,0 +1,118 @@
+"""Logs as tables of text: CSV of Lightning and others, TSV, and spreadsheets' semicolons."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Final
+
+import numpy as np
+import orjson
+
+from srgan_cli.diagnose.readers.table import NO_VALUE, Floats, Table
+
+_NO_VALUE: Final = b",%r," % NO_VALUE
+_NOT_PLAIN: Final = (b'"', b"[", b"]", b"{", b"true", b"false", b"null")
+"""What is no number, or not meant as one, but JSON."""
+
+
+class DelimitedParser:
+    """Appends the lines of a text table to `table`; its first line names the columns.
+
+    The delimiter is the comma, semicolon or tab that is most frequent in the header; where it is
+    not the comma, a comma in a number is a decimal comma.
+    """
+
+    def __init__(self) -> None:
+        self.header: tuple[str, ...] = ()
+        self._delimiter = ","
+
+    def add(self, table: Table, block: bytes) -> None:
+        """Append a block of whole lines; lines with too few or many cells are counted and left out."""
+        if b"\r" in block:
+            block = block.replace(b"\r\n", b"\n")
+        if not self.header:
+            block = self._take_header(block)
+        if not block:
+            return
+        values = self._fast(table, block)
+        if values is None:
+            values = self._cell_by_cell(table, block)
+        if len(values):
+            table.add(self.header, values)
+
+    def add_torn(self, table: Table, line: bytes) -> None:
+        """Append a last line whose end is missing, but for its last cell, which may be half a number."""
+        if not self.header:
+            return
+        delimiter = self._delimiter.encode()
+        if line.count(delimiter) == len(self.header) - 1:
+            self.add(table, line[: line.rindex(delimiter) + 1] + b"\n" if delimiter in line else b"")
+
+    def _take_header(self, block: bytes) -> bytes:
+        block = block.removeprefix(b"\xef\xbb\xbf").lstrip(b"\n")
+        first, _, rest = block.partition(b"\n")
+        text = first.decode("utf-8", "replace")
+        self._delimiter = max(",;\t", key=text.count)
+        cells = next(csv.reader([text], delimiter=self._delimiter), [])
+        self.header = tuple(
+            cell.strip() or f"column {number}" for number, cell in enumerate(cells, 1)
+        )
+        return rest
+
+    def _fast(self, table: Table, block: bytes) -> Floats | None:
+        """The numbers, parsed as JSON; None where a cell is not a plain number."""
+        if any(sign in block for sign in _NOT_PLAIN):
+            return None
+        if self._delimiter != ",":
+            block = block.replace(b",", b".").replace(self._delimiter.encode(), b",")
+        while b"\n\n" in block:
+            block = block.replace(b"\n\n", b"\n")
+        # Every empty cell stands between two commas once lines begin and end with one.
+        block = b"," + block.strip(b"\n").replace(b"\n", b",\n,") + b","
+        if b",," in block:
+            block = block.replace(b",,", _NO_VALUE).replace(b",,", _NO_VALUE)
+        try:
+            rows = orjson.loads(b"[[" + block[1:-1].replace(b",\n,", b"],[") + b"]]")
+        except orjson.JSONDecodeError:
+            return None
+        width = len(self.header)
+        whole = rows if set(map(len, rows)) == {width} else [r for r in rows if len(r) == width]
+        table.num_unusable += len(rows) - len(whole)
+        cells = chain.from_iterable(whole)
+        return np.fromiter(cells, np.float64, len(whole) * width).reshape(len(whole), width)
+
+    def _cell_by_cell(self, table: Table, block: bytes) -> Floats:
+        rows = [
+            [self._number(cell) for cell in row]
+            for row in self._rows(table, block.decode("utf-8", "replace"))
+        ]
+        return np.array(rows, np.float64).reshape(len(rows), len(self.header))
+
+    def _rows(self, table: Table, text: str) -> Iterator[Sequence[str]]:
+        lines = io.StringIO(text.replace("\x00", ""), newline="")
+        reader = csv.reader(lines, delimiter=self._delimiter)
+        while True:
+            try:
+                row = next(reader)
+            except StopIteration:
+                return
+            except csv.Error:  # a cell beyond the module's limit
+                table.num_unusable += 1
+                continue
+            if tuple(cell.strip() for cell in row) == self.header:
+                continue  # a resumed logger writes its header again
+            if len(row) == len(self.header):
+                yield row
+            elif row:
+                table.num_unusable += 1
+
+    def _number(self, cell: str) -> float:
+        if self._delimiter != ",":
+            cell = cell.replace(",", ".")
+        try:
+            return float(cell)
+        except ValueError:
+            return NO_VALUE
