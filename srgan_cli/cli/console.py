@@ -9,7 +9,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -99,6 +99,20 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     for row in rows:
         grid.add_row(*(Text(cell) for cell in row))
     _err.print(grid)
+
+
+@contextmanager
+def live_answer() -> Iterator[Callable[[str], None] | None]:
+    """A function that shows a text in place of the one before; None where stdout is no terminal.
+
+    What does not fit on the screen is cut, and nothing stays: the last text is for `answer`.
+    """
+    screen = Console(markup=False, highlight=False, emoji=False)
+    if not screen.is_terminal:
+        yield None
+        return
+    with Live(console=screen, auto_refresh=False, transient=True, vertical_overflow="crop") as live:
+        yield lambda text: live.update(Text(text), refresh=True)
 
 
 class Bar(Protocol):

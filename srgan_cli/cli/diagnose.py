@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from srgan_cli.cli import console
 from srgan_cli.errors import EXIT_FAILED
+
+if TYPE_CHECKING:
+    from srgan_cli.diagnose import Report
 
 
 class FailOn(str, Enum):
@@ -24,13 +29,33 @@ def diagnose(
     run: Annotated[
         Path,
         typer.Argument(
-            metavar="RUN", help="Run folder, metrics.jsonl, or a Lightning metrics.csv."
+            metavar="RUN",
+            help="Run folder or its metrics.jsonl; Lightning's metrics.csv or lightning_logs; a W&B offline run; "
+            "TensorBoard event files; any CSV, TSV or JSON lines (also .gz).",
         ),
     ],
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     fail_on: Annotated[
         FailOn, typer.Option("--fail-on", help="Exit 1 when a finding is at least this severe.")
     ] = FailOn.WARN,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="METRIC=COLUMN",
+            help="Column of a metric in a log with other names, or of the step; repeatable.",
+        ),
+    ] = None,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch", help="Follow a run that is going on, to its end or Ctrl-C; then report."
+        ),
+    ] = False,
+    every: Annotated[
+        float,
+        typer.Option("--every", metavar="SECONDS", min=0.1, help="How often --watch looks."),
+    ] = 5.0,
 ) -> None:
     """Say whether a training is healthy, what is wrong, and which key to change.
 
@@ -39,16 +64,51 @@ def diagnose(
     \b
     Examples:
       srgan diagnose runs/exp1
+      srgan diagnose runs/exp1 --watch
       srgan diagnose runs/exp1 --json > report.json
-      srgan diagnose lightning_logs/version_3/metrics.csv --fail-on error
+      srgan diagnose lightning_logs --fail-on error
+      srgan diagnose wandb/offline-run-20250101_120000-abcd1234
+      srgan diagnose log.csv --map step=iteration --map train_metrics/l1=loss_pix
     """  # \b is typer's mark for a paragraph that keeps its lines
     from json import dumps
 
-    from srgan_cli.diagnose import diagnose_run, report_text, to_json
+    from srgan_cli.diagnose import diagnose_run, parse_mapping, report_text, to_json
 
-    report = diagnose_run(run)
+    mapping = parse_mapping(columns or ())
+    report = _follow(run, mapping, every) if watch else diagnose_run(run, mapping)
     for note in report.notes:
         console.detail(note)
     console.answer(dumps(to_json(report), indent=2) if json else report_text(report))
     if report.reaches(fail_on.value):
         raise typer.Exit(EXIT_FAILED)
+
+
+def _follow(run: Path, mapping: Mapping[str, str], every: float) -> Report:
+    """The last report of a run that is followed; a line or, on a terminal, the whole report on the way.
+
+    Ctrl-C ends the watch, not the answer.
+    """
+    from srgan_cli.diagnose import Watch, report_text, summary_line
+
+    watched = Watch(run, mapping)
+    told = ""
+    try:
+        with console.live_answer() as show:
+            while not watched.ended:
+                new = watched.look()
+                report = watched.report
+                if report is None and watched.waiting.message != told:
+                    told = watched.waiting.message
+                    console.note(f"waiting: {told}")
+                elif report is not None and new:
+                    if show:
+                        show(report_text(report))
+                    else:
+                        console.note(f"{time.strftime('%H:%M:%S')}  {summary_line(report)}")
+                if not watched.ended:
+                    time.sleep(every)
+    except KeyboardInterrupt:
+        console.note("stopped watching; the run goes on")
+    if watched.report is None:
+        raise watched.waiting
+    return watched.report

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from srgan_cli.diagnose.log import RunLog
 from srgan_cli.diagnose.overview import overview_of, phase_of
-from srgan_cli.diagnose.readers import read_run
+from srgan_cli.diagnose.readers import NO_MAPPING, read_run
 from srgan_cli.diagnose.report import Finding, NotChecked, Report, merge_causes
 from srgan_cli.diagnose.rules import RULES, Rule
 
 
-def diagnose_run(path: Path) -> Report:
-    """The diagnosis of a run folder or log file.
+def diagnose_run(path: Path, mapping: Mapping[str, str] = NO_MAPPING) -> Report:
+    """The diagnosis of a log, of any kind that `readers` knows.
+
+    Args:
+        path: A file or a folder.
+        mapping: {metric or "step": column} for logs with other names.
 
     Raises:
         RefusedError: there is nothing that could be judged.
     """
-    return examine(read_run(path))
+    return examine(read_run(path, mapping))
 
 
 def examine(log: RunLog, rules: Sequence[Rule] = RULES) -> Report:

@@ -17,6 +17,7 @@ from srgan_cli.diagnose.log import (
     VAL_PERCEPTUAL,
     RunLog,
     Series,
+    on_common_steps,
 )
 
 
@@ -58,11 +59,11 @@ def _measure(log: RunLog) -> Influence | str:
 def _loss_ratio(log: RunLog) -> Series:
     adversarial, content = log.full(names.G_ADVERSARIAL), log.full(names.G_CONTENT)
     weight = log.full(names.ADV_WEIGHT)
-    steps = np.intersect1d(adversarial.steps, content.steps)
+    adversarial, content = on_common_steps(adversarial, content)
+    steps = adversarial.steps
     if not len(steps) or not len(weight):
         return Series(steps[:0], np.empty(0))
-    top = np.abs(adversarial.values[np.isin(adversarial.steps, steps)])
-    bottom = np.abs(content.values[np.isin(content.steps, steps)])
+    top, bottom = np.abs(adversarial.values), np.abs(content.values)
     beta = np.interp(steps, weight.steps, weight.values)
     return Series(steps, beta * top / np.maximum(bottom, 1e-12))
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srgan_cli import runfolder as names
+from srgan_cli.diagnose.reading import Reading
 from srgan_cli.schedule import Schedule, build_schedule
 
 if TYPE_CHECKING:
@@ -98,28 +99,6 @@ class NonFinite:
 Form = Literal["run folder", "CSV log", "JSON lines log", "W&B run", "TensorBoard log"]
 
 _WITH_END_RECORD: Final = ("run folder", "W&B run")
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What was found and done while the rows of a log were read."""
-
-    num_rows: int = 0
-    """Rows that were read, also those that do not count."""
-    num_unusable: int = 0
-    """Lines or records that are no rows."""
-    num_stepless: int = 0
-    """Rows without a step."""
-    resumed_at: tuple[int, ...] = ()
-    """Steps at which the rows go back; what they repeat counts once."""
-    announced_resumes: tuple[int, ...] = ()
-    """Steps of resumes that the run itself has recorded."""
-    num_processes: int = 1
-    """Processes that say so in the log; only the rows of the first one count."""
-    num_steps_back: int = 0
-    """How often the steps go back where that is too often for resumes."""
-    repeated_share: float = 0.0
-    """Largest share of a training metric's rows that repeat the step of another one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,7 +231,7 @@ def build_log(
     """
     # Columns of the same rows share their steps.
     different = {id(s.steps): s.steps for s in columns.values()}
-    steps = np.unique(np.concatenate([*different.values(), EMPTY.steps]))
+    steps = _union(list(different.values()))
     t_adv, has_phases = _first_adversarial(columns, config)
     broken = _nonfinite(columns)
     fatal = min((one.step for one in broken if not one.recovered), default=None)
@@ -281,6 +260,29 @@ def build_log(
         num_rows=len(steps),
         first_step=int(steps[0]) if len(steps) else 0,
         last_step=int(steps[-1]) if len(steps) else 0,
+    )
+
+
+def _union(parts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """All steps of several rising arrays; a stable sort is fast where they are sorted in pieces."""
+    steps = np.sort(np.concatenate([*parts, EMPTY.steps]), kind="stable")
+    return steps[np.append(np.diff(steps) > 0, True)] if len(steps) else steps
+
+
+def on_common_steps(*series: Series) -> tuple[Series, ...]:
+    """The rows at steps that all series have."""
+    first = series[0].steps
+    # Usually all are columns of the same rows: then there is nothing to search.
+    if all(np.array_equal(first, other.steps) for other in series[1:]):
+        return series
+    steps = first
+    for other in series[1:]:
+        steps = np.intersect1d(steps, other.steps, assume_unique=True)
+    return tuple(
+        each
+        if len(each) == len(steps)
+        else Series(steps, each.values[np.searchsorted(each.steps, steps)])
+        for each in series
     )
 
 

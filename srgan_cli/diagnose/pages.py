@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from srgan_cli.diagnose.readers.kinds import KINDS
+from srgan_cli.diagnose.readers.naming import STEP_COLUMNS
 from srgan_cli.diagnose.rules import RULES
 
 _FAMILIES: Final = {
@@ -21,12 +23,37 @@ _INTRO: Final = """\
 # Diagnosis
 
 `srgan diagnose RUN` reads the log of a training and says whether it is healthy, what is wrong, and which key of the
-configuration to change. RUN is a run folder of `srgan train` (also of a run that is still going on), a Lightning
-`metrics.csv`, or a folder with one. It needs neither a GPU nor torch.
+configuration to change. It needs neither a GPU nor torch.
 
     srgan diagnose runs/exp1
+    srgan diagnose runs/exp1 --watch
     srgan diagnose runs/exp1 --json > report.json
-    srgan diagnose lightning_logs/version_3/metrics.csv --fail-on error
+    srgan diagnose lightning_logs --fail-on error
+    srgan diagnose wandb/offline-run-20250101_120000-abcd1234
+    srgan diagnose log.csv --map step=iteration --map train_metrics/l1=loss_pix
+
+## What can be read
+
+{inputs}
+
+Metrics have the names that OpenSR-SRGAN and `srgan train` use. A log with other names is read with `--map METRIC=COLUMN`, once
+for each metric; `--map step=COLUMN` says where the steps are when no column is named {steps}. JSON may be nested: `{{"a": {{"b": 1}}}}`
+is the column `a/b`. A column that was forked by Lightning into `_step` and `_epoch` is read from the first.
+
+A table's delimiter is the comma, the semicolon or the tab, whichever is most frequent in its header; where it is not the comma, numbers
+may have a decimal comma. Whatever cannot be used is counted and said: lines that are no rows, rows without a step, repeated
+steps of a resumed training, rows of other processes. Of several Lightning versions or W&B runs the newest is read, with those it was
+resumed from; the report says which.
+
+A log that ends in the middle of a line or record is a run that was killed or goes on. Only run folders and W&B runs have an end
+record; for other logs SYS04 is not checked.
+
+## Following a run
+
+`--watch` looks every five seconds (`--every SECONDS`), reads only what was appended, and shows the report again when it has changed: on
+a terminal in place, elsewhere a line with time, step and verdict on stderr. It waits for a run that has not started, copes with logs
+that are rotated or written anew, and ends with the run's end record or Ctrl-C. Then the report goes to stdout and the exit code is that of
+its findings, as without `--watch`.
 
 ## Reading the report
 
@@ -57,7 +84,9 @@ perfect discriminator, and the loss *relative to chance*. In super-resolution a 
 
 def diagnosis_page() -> str:
     """The whole page: how to read the report, and a section for every code."""
-    parts = [_INTRO]
+    inputs = "\n".join(f"- {kind.words}" for kind in KINDS)
+    steps = ", ".join(f"`{name}`" for name in STEP_COLUMNS)
+    parts = [_INTRO.format(inputs=inputs, steps=steps)]
     for family, title in _FAMILIES.items():
         parts.append(f"## {title}\n")
         parts += [

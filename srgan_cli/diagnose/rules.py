@@ -12,6 +12,7 @@ from srgan_cli.diagnose import (
     rules_ema_fit,
     rules_images,
     rules_influence,
+    rules_log,
     rules_numerics,
     rules_phases,
     rules_plan,
@@ -40,6 +41,9 @@ class Rule:
 
 RULES: Final[tuple[Rule, ...]] = (
     Rule("LOG01", "Too few rows to judge by", rules_system.log01),
+    Rule("LOG02", "Parts of the log cannot be read", rules_log.log02),
+    Rule("LOG03", "Steps repeat: the training was resumed", rules_log.log03),
+    Rule("LOG04", "Several processes wrote one log", rules_log.log04),
     Rule("NUM01", "The numbers broke down", rules_numerics.num01),
     Rule("NUM02", "NaN is masked in the log", rules_numerics.num02),
     Rule("NUM03", "The content loss spikes", rules_numerics.num03),

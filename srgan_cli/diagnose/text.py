@@ -17,6 +17,14 @@ def report_text(report: Report) -> str:
     return "\n".join(_lines(report))
 
 
+def summary_line(report: Report) -> str:
+    """Where the run is and how it does, on one line."""
+    codes = [f.code for f in report.findings if f.severity in ("warn", "error")]
+    found = f" ({' '.join(codes)})" if codes else ""
+    where = f"step {report.last_step}" + (f" of {report.max_steps}" if report.max_steps else "")
+    return f"{where}, {report.phase}; {report.verdict}{found}"
+
+
 def _lines(report: Report) -> Iterator[str]:
     yield from _field("run", f"{report.source} ({report.form}, {report.num_rows} steps logged)")
     yield from _field("verdict", report.verdict)

@@ -133,3 +133,10 @@ GRID_MAX_TILES: Final = 16
 """More change nothing above the practical gate of 0.15 %, and cost time."""
 GRID_SURE_TILES: Final = 16
 GRID_HR_SHARE: Final = 0.5
+
+# The log itself
+UNREADABLE_INFO: Final = 0.01
+"""Share of lines that are no rows."""
+UNREADABLE_WARN: Final = 0.1
+REPEATED_SHARE: Final = 0.3
+"""More rows than this that repeat the step of another one were not written by one process."""

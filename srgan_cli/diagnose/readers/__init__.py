@@ -15,6 +15,7 @@ from srgan_cli.diagnose.readers.source import LogSource
 
 __all__ = [
     "KINDS",
+    "NO_MAPPING",
     "LogSource",
     "NothingYetError",
     "open_source",
@@ -22,10 +23,11 @@ __all__ = [
     "read_run",
 ]
 
-_NO_MAPPING: Final[Mapping[str, str]] = MappingProxyType({})
+NO_MAPPING: Final[Mapping[str, str]] = MappingProxyType({})
+"""For logs with our names."""
 
 
-def read_run(path: Path, mapping: Mapping[str, str] = _NO_MAPPING) -> RunLog:
+def read_run(path: Path, mapping: Mapping[str, str] = NO_MAPPING) -> RunLog:
     """The log of a run, of any of the `KINDS`.
 
     Args:

@@ -9,9 +9,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from srgan_cli.diagnose.log import Reading, Series
+from srgan_cli.diagnose.log import Series
 from srgan_cli.diagnose.readers import naming
 from srgan_cli.diagnose.readers.table import NO_VALUE, Block, Floats, Table
+from srgan_cli.diagnose.reading import Reading
 from srgan_cli.errors import RefusedError
 
 Ints = NDArray[np.int64]
@@ -21,8 +22,6 @@ _LARGEST_STEP: Final = 2.0**53
 """From here on a float is no step number any more."""
 _FEW_REPEATS: Final = 8
 _MANY_REPEATS: Final = 0.05
-_SHARED_STEPS: Final = 0.3
-"""More rows than this that repeat the step of another one were not written by one process."""
 
 
 class NothingYetError(RefusedError):
@@ -36,24 +35,6 @@ class Measured:
     series: dict[str, Series]
     events: tuple[Mapping[str, Any], ...]
     reading: Reading
-
-
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """The rows of one block that count."""
-
-    block: Block
-    steps: Ints
-    keep: Bools | None
-    """None: all."""
-
-    def column(self, name: str) -> Floats:
-        values = self.block.values[:, self.block.names.index(name)]
-        return values if self.keep is None else values[self.keep]
-
-    @property
-    def order(self) -> Ints:
-        return self.block.order if self.keep is None else self.block.order[self.keep]
 
 
 def measure(table: Table, mapping: Mapping[str, str], source: str) -> Measured:
@@ -74,13 +55,7 @@ def measure(table: Table, mapping: Mapping[str, str], source: str) -> Measured:
     num_stepless = sum(len(b.order) for b in table.blocks if step_name not in b.names)
     num_stepless += sum(_num_without_step(block, step_name) for block in blocks)
     surviving, resumed_at, num_back = _surviving(table, blocks, usable, step_name)
-    rows = [
-        _Rows(
-            block, _steps(block, step_name)[keep].astype(np.int64), None if keep.all() else keep
-        )
-        for block, keep in zip(blocks, surviving, strict=True)
-    ]
-    builder = _SeriesBuilder(rows)
+    builder = _SeriesBuilder(blocks, surviving, step_name)
     series = {metric: builder.series(column) for metric, column in metrics.items()}
     series = {metric: each for metric, each in series.items() if len(each)}
     if not series:
@@ -136,10 +111,11 @@ def _usable(blocks: list[Block], step_name: str) -> tuple[list[Bools], int]:
     if len(ranks) < 2:
         return usable, 1
     first = min(ranks)
-    for keep, rank in zip(usable, by_block, strict=True):
-        if rank is not None:
-            keep &= (rank == first) | (rank == NO_VALUE)
-    return usable, len(ranks)
+    kept = [
+        keep if rank is None else keep & ((rank == first) | (rank == NO_VALUE))
+        for keep, rank in zip(usable, by_block, strict=True)
+    ]
+    return kept, len(ranks)
 
 
 def _surviving(
@@ -228,21 +204,51 @@ def _living_events(table: Table) -> tuple[tuple[Mapping[str, Any], ...], tuple[i
     return tuple(living), tuple(e["step"] for e in living if e.get("event") == "resume")
 
 
+class _Matrix:
+    """All rows with the same columns that count, a column after the other."""
+
+    def __init__(self, names: tuple[str, ...], num_rows: int) -> None:
+        self.names = names
+        self.values = np.empty((len(names), num_rows))
+        self.order = np.empty(num_rows, np.int64)
+        self._filled = 0
+
+    def add(self, block: Block, keep: Bools) -> None:
+        """Append the rows of a block that count."""
+        whole = keep.all()
+        values = block.values if whole else block.values[keep]
+        end = self._filled + len(values)
+        self.values[:, self._filled : end] = values.T
+        self.order[self._filled : end] = block.order if whole else block.order[keep]
+        self._filled = end
+
+    def column(self, name: str) -> Floats:
+        """The values of a column."""
+        return np.asarray(self.values[self.names.index(name)])
+
+
 class _SeriesBuilder:
     """Puts the blocks of a column together; columns of the same rows share their steps."""
 
-    def __init__(self, rows: list[_Rows]) -> None:
-        self._rows = rows
+    def __init__(self, blocks: list[Block], surviving: list[Bools], step_name: str) -> None:
+        sizes: dict[tuple[str, ...], int] = {}
+        for block, keep in zip(blocks, surviving, strict=True):
+            sizes[block.names] = sizes.get(block.names, 0) + int(np.count_nonzero(keep))
+        matrices = {names: _Matrix(names, num_rows) for names, num_rows in sizes.items()}
+        for block, keep in zip(blocks, surviving, strict=True):
+            matrices[block.names].add(block, keep)
+        self._matrices = list(matrices.values())
+        self._steps = [matrix.column(step_name).astype(np.int64) for matrix in self._matrices]
         self._shared: dict[tuple[int, ...], tuple[Ints, Ints | None]] = {}
         self.repeated_share = 0.0
         """Of the rows of the training metric that repeats its steps most."""
 
     def series(self, column: str) -> Series:
         """The values of a column by rising steps; of several values at a step the last one written."""
-        indices = tuple(i for i, rows in enumerate(self._rows) if column in rows.block.names)
+        indices = tuple(i for i, each in enumerate(self._matrices) if column in each.names)
         if not indices:
             return Series(np.empty(0, np.int64), np.empty(0))
-        values = np.concatenate([self._rows[i].column(column) for i in indices])
+        values = _joined([self._matrices[i].column(column) for i in indices])
         filled = values != NO_VALUE
         if filled.all():
             if indices not in self._shared:
@@ -257,11 +263,12 @@ class _SeriesBuilder:
         return Series(rising, values if chosen is None else values[chosen])
 
     def _steps_and_order(self, indices: tuple[int, ...]) -> tuple[Ints, Ints]:
-        chosen = [self._rows[i] for i in indices]
-        return (
-            np.concatenate([rows.steps for rows in chosen]),
-            np.concatenate([rows.order for rows in chosen]),
-        )
+        steps = _joined([self._steps[i] for i in indices])
+        return steps, _joined([self._matrices[i].order for i in indices])
+
+
+def _joined(parts: list[Any]) -> Any:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _by_step(steps: Ints, order: Ints) -> tuple[Ints, Ints | None]:

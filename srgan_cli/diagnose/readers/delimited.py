@@ -5,17 +5,16 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from typing import Final
 
 import numpy as np
 import orjson
 
-from srgan_cli.diagnose.readers.table import NO_VALUE, Floats, Table
+from srgan_cli.diagnose.readers.table import NO_VALUE, Floats, Table, packed
 
 _NO_VALUE: Final = b",%r," % NO_VALUE
-_NOT_PLAIN: Final = (b'"', b"[", b"]", b"{", b"true", b"false", b"null")
-"""What is no number, or not meant as one, but JSON."""
+_NOT_PLAIN: Final = (b'"', b"[", b"{", b"u", b"s")
+"""What is in JSON's strings, lists, objects, true, null and false, but in no number."""
 
 
 class DelimitedParser:
@@ -49,7 +48,9 @@ class DelimitedParser:
             return
         delimiter = self._delimiter.encode()
         if line.count(delimiter) == len(self.header) - 1:
-            self.add(table, line[: line.rindex(delimiter) + 1] + b"\n" if delimiter in line else b"")
+            self.add(
+                table, line[: line.rindex(delimiter) + 1] + b"\n" if delimiter in line else b""
+            )
 
     def _take_header(self, block: bytes) -> bytes:
         block = block.removeprefix(b"\xef\xbb\xbf").lstrip(b"\n")
@@ -81,8 +82,8 @@ class DelimitedParser:
         width = len(self.header)
         whole = rows if set(map(len, rows)) == {width} else [r for r in rows if len(r) == width]
         table.num_unusable += len(rows) - len(whole)
-        cells = chain.from_iterable(whole)
-        return np.fromiter(cells, np.float64, len(whole) * width).reshape(len(whole), width)
+        values = packed(whole, width)
+        return None if values is None else values.reshape(len(whole), width)
 
     def _cell_by_cell(self, table: Table, block: bytes) -> Floats:
         rows = [

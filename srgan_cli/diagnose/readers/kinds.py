@@ -122,11 +122,7 @@ def _is_json_lines(path: Path) -> bool:
 
 
 def _is_table(path: Path) -> bool:
-    return (
-        path.is_file()
-        and path.name.lower().endswith(_SUFFIXES_TABLE)
-        and not _is_binary(path)
-    )
+    return path.is_file() and path.name.lower().endswith(_SUFFIXES_TABLE) and not _is_binary(path)
 
 
 def _is_binary(path: Path) -> bool:
@@ -156,7 +152,11 @@ def _wandb_files(path: Path) -> list[Path]:
     """The files of runs at a path, oldest first: the names of their folders begin with the time."""
     for pattern in ("run-*.wandb", "*run-*/run-*.wandb", "wandb/*run-*/run-*.wandb"):
         # `latest-run` is a link to one of the others.
-        found = [f for f in path.glob(pattern) if f.is_file() and not f.parent.is_symlink()]
+        found = [
+            file
+            for file in path.glob(pattern)
+            if file.is_file() and (file.parent == path or not file.parent.is_symlink())
+        ]
         if found:
             return sorted(found, key=_begun)
     return []
@@ -202,7 +202,11 @@ def _open_tensorboard(path: Path, mapping: Mapping[str, str]) -> LogSource:
         nested = [file for folder in writer_folders(path) for file in event_files(folder)]
         return TensorBoardSource(path, (*own, *nested), mapping, ())
     # Several runs side by side: the one written to last; `add_scalars` writers lie below a run.
-    runs = [f for f in writer_folders(path) if not any(event_files(above) for above in _between(path, f))]
+    runs = [
+        f
+        for f in writer_folders(path)
+        if not any(event_files(above) for above in _between(path, f))
+    ]
     runs.sort(key=lambda folder: max(file.stat().st_mtime for file in event_files(folder)))
     *older, newest = runs
     nested = [file for folder in writer_folders(newest) for file in event_files(folder)]
@@ -215,7 +219,11 @@ def _between(top: Path, folder: Path) -> list[Path]:
 
 
 def _single_logs(path: Path) -> list[Path]:
-    return sorted(child for child in path.iterdir() if _is_table(child) or child.name.lower().endswith(_SUFFIXES_JSON))
+    return sorted(
+        child
+        for child in path.iterdir()
+        if _is_table(child) or child.name.lower().endswith(_SUFFIXES_JSON)
+    )
 
 
 def _holds_single_log(path: Path) -> bool:
@@ -238,6 +246,6 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind("a W&B offline run (run-*.wandb, or its folder)", _is_wandb, _open_wandb),
     Kind("TensorBoard event files or their folder", _is_tensorboard, _open_tensorboard),
     Kind("a .csv or .tsv table, also .gz", _is_table, _open_table),
-    Kind("a .jsonl file, also .gz", _is_json_lines, lambda path, mapping: JsonSource(path, mapping)),
+    Kind("a .jsonl file, also .gz", _is_json_lines, JsonSource),
     Kind("a folder with one such file", _holds_single_log, _open_single_log),
 )

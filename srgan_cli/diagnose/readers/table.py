@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, groupby
 from operator import itemgetter
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 NO_VALUE: Final = -9e299
 """Stands for an empty cell: NaN means that a NaN was logged."""
@@ -22,7 +24,7 @@ class Block:
     """Rows with the same columns."""
 
     names: tuple[str, ...]
-    order: NDArray[np.int64]
+    order: Ints
     """Positions of the rows in the log."""
     values: Floats
     """(rows, columns); NO_VALUE where a cell is empty."""
@@ -64,45 +66,69 @@ class Table:
         self.blocks.append(Block(tuple(names), order, values))
         self.num_rows += len(values)
 
-    def add_rows(self, rows: Sequence[Mapping[str, Any]], *, plain: bool = False) -> None:
-        """Append rows that are mappings; `plain` promises that no value is null or nested.
+    def add_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Append rows that are mappings, nested ones as `outer/inner`.
 
         A row with `"kind": "event"`, as in a run folder, becomes an event.
         """
-        groups: dict[tuple[str, ...], list[int]] = {}
-        if not plain:
-            rows = [_flat(row) for row in rows]
-        for index, row in enumerate(rows):
-            kind = row.get("kind")
-            if kind == "event":
-                self._add_event(self.num_rows + index, row)
-                continue
-            groups.setdefault((kind if isinstance(kind, str) else "", *row), []).append(index)
-        for (kind, *keys), indices in groups.items():
-            names = tuple(key for key in keys if key != "kind")
-            if not names:
-                self.num_unusable += len(indices)
-                continue
-            chosen = rows if len(indices) == len(rows) else [rows[index] for index in indices]
-            order = np.array(indices, np.int64) + self.num_rows
-            values = _numbers(chosen, names)
-            self.blocks.append(Block(names, order, values, kind == "train" if kind else None))
+        groups: dict[tuple[str, ...], list[tuple[int, list[Mapping[str, Any]]]]] = {}
+        position = self.num_rows
+        # Rows of a kind mostly stand together: comparing neighbours is faster than hashing each.
+        for keys, same in groupby(rows, key=tuple):
+            run = list(same)
+            groups.setdefault(keys, []).append((position, run))
+            position += len(run)
+        for keys, runs in groups.items():
+            order = np.concatenate([np.arange(start, start + len(run)) for start, run in runs])
+            chosen = list(chain.from_iterable(run for _, run in runs))
+            self._add_group(keys, order, chosen)
         self.num_rows += len(rows)
         if rows and isinstance(written := rows[-1].get("time"), (int, float)):
             self.last_time = float(written)
 
-    def _add_event(self, position: int, row: Mapping[str, Any]) -> None:
-        step = row.get("step")
-        if isinstance(step, int) and not isinstance(step, bool):
-            self.events.append((position, row))
+    def _add_group(
+        self, keys: tuple[str, ...], order: Ints, rows: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Append rows with the same keys."""
+        if any(isinstance(value, dict) for value in rows[0].values()):
+            for position, row in zip(order, rows, strict=True):
+                flat = dict(_flattened(row, ""))
+                self._add_block(tuple(flat), position[None], [flat], None)
+            return
+        if "kind" not in keys:
+            self._add_block(keys, order, rows, None)
+            return
+        names = tuple(name for name in keys if name != "kind")
+        kinds = [row["kind"] for row in rows]
+        for kind in sorted(set(map(str, kinds))):
+            of_kind = [i for i, each in enumerate(kinds) if str(each) == kind]
+            whole = len(of_kind) == len(rows)
+            chosen = rows if whole else [rows[i] for i in of_kind]
+            if kind == "event":
+                self._add_events(order[of_kind], chosen)
+            else:
+                self._add_block(names, order[of_kind], chosen, kind == "train")
+
+    def _add_block(
+        self,
+        names: tuple[str, ...],
+        order: Ints,
+        rows: Sequence[Mapping[str, Any]],
+        train: bool | None,
+    ) -> None:
+        if names:
+            self.blocks.append(Block(names, order, _numbers(rows, names), train))
         else:
-            self.num_unusable += 1
+            self.num_unusable += len(rows)
 
-
-def _flat(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    if any(isinstance(value, dict) for value in row.values()):
-        return dict(_flattened(row, ""))
-    return row
+    def _add_events(self, order: Ints, rows: Sequence[Mapping[str, Any]]) -> None:
+        for position, row in zip(order.tolist(), rows, strict=True):
+            step = row.get("step")
+            if isinstance(step, int) and not isinstance(step, bool):
+                self.events.append((position, row))
+            else:
+                self.num_unusable += 1
+        self.events.sort(key=itemgetter(0))
 
 
 def _flattened(row: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, Any]]:
@@ -115,17 +141,25 @@ def _flattened(row: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, Any]]
 
 def _numbers(rows: Sequence[Mapping[str, Any]], names: tuple[str, ...]) -> Floats:
     get = itemgetter(*names)
-    cells: Iterable[Any] = map(get, rows) if len(names) == 1 else chain.from_iterable(map(get, rows))
-    try:
-        # Takes what float() takes: "nan" and "inf" too, as the run folder writes them.
-        values = np.fromiter(cells, np.float64, len(rows) * len(names))
-    except (TypeError, ValueError, OverflowError):
-        one_by_one = (_number(row[name]) for row in rows for name in names)
-        values = np.fromiter(one_by_one, np.float64, len(rows) * len(names))
+    cells = list(map(get, rows)) if len(names) > 1 else [(row[names[0]],) for row in rows]
+    values = packed(cells, len(names))
+    if values is None:
+        numbers = map(_number, chain.from_iterable(cells))
+        values = np.fromiter(numbers, np.float64, len(rows) * len(names))
     return values.reshape(len(rows), len(names))
 
 
+def packed(rows: Iterable[Sequence[Any]], width: int) -> Floats | None:
+    """Rows of numbers as one array, faster than numpy makes one; None where something is no number."""
+    pack = struct.Struct(f"{width}d").pack
+    try:
+        return np.frombuffer(b"".join([pack(*row) for row in rows]), np.float64)
+    except (struct.error, OverflowError):
+        return None
+
+
 def _number(value: Any) -> float:
+    """What float() takes, "nan" and "inf" too, as the run folder writes them."""
     if value is None:
         return NO_VALUE
     try:

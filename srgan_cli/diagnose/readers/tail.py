@@ -60,16 +60,18 @@ class Tail:
         except OSError as err:
             raise unreadable(self.path, err) from err
 
-    def blocks(self, size: int = BLOCK_BYTES) -> Iterator[bytes]:
-        """The bytes that were appended since the last call."""
+    def blocks(self, size: int = BLOCK_BYTES, *, lines: bool = False) -> Iterator[bytes]:
+        """The bytes that were appended since the last call; `lines`: up to line ends, where they come."""
         if self._packed and self.offset:
             return
         try:
             with gzip.open(self.path) if self._packed else self.path.open("rb") as file:
                 file.seek(self.offset)
                 while block := file.read(size):
+                    if lines and block[-1:] != b"\n":
+                        block += file.readline(MAX_LINE_BYTES)
                     self.offset += len(block)
-                    self._mark = (self._mark + block)[-_MARK_BYTES:]
+                    self._mark = (self._mark + block[-_MARK_BYTES:])[-_MARK_BYTES:]
                     yield block
         except EOFError:
             return  # a packed file that was cut: what came before is whole
@@ -101,27 +103,20 @@ class LineTail:
 
     def blocks(self) -> Iterator[bytes]:
         """Blocks of whole lines, each block ending in a line end."""
-        pieces = [self.rest]
-        length = len(self.rest)
-        self.rest = b""
-        for block in self._tail.blocks():
-            end = block.rfind(b"\n") + 1
-            if not end:
-                length += len(block)
-                self._passing_over |= length > MAX_LINE_BYTES
-                pieces = [] if self._passing_over else [*pieces, block]
-                continue
-            whole = b"".join([*pieces, block[:end]])
-            if self._passing_over:
-                self.num_overlong += 1
-                whole = block[block.index(b"\n") + 1 : end]
-                self._passing_over = False
-            pieces, length = [block[end:]], len(block) - end
-            if whole:
-                yield whole
-        self.rest = b"".join(pieces)
-        if self._passing_over:
+        for block in self._tail.blocks(lines=True):
+            whole = self.rest + block if self.rest else block
             self.rest = b""
+            if self._passing_over:
+                end = whole.find(b"\n") + 1
+                self.num_overlong += bool(end)
+                self._passing_over = not end
+                whole = whole[end:] if end else b""
+            end = whole.rfind(b"\n") + 1
+            self.rest = whole[end:]
+            if len(self.rest) > MAX_LINE_BYTES:
+                self.rest, self._passing_over = b"", True
+            if end:
+                yield whole if end == len(whole) else whole[:end]
 
     @property
     def has_overlong_end(self) -> bool:

@@ -16,9 +16,9 @@ from srgan_cli.diagnose.log import RunLog, Series, build_log
 from srgan_cli.diagnose.readers.columns import Measured, NothingYetError, measure
 from srgan_cli.diagnose.readers.naming import check_columns
 from srgan_cli.diagnose.readers.record_files import NotThisFormatError, TensorBoardRecords
-from srgan_cli.diagnose.readers.source import reading_notes
 from srgan_cli.diagnose.readers.table import Table
 from srgan_cli.diagnose.readers.tail import Tail
+from srgan_cli.diagnose.reading import reading_notes
 from srgan_cli.errors import RefusedError
 
 _FILES: Final = "*tfevents*"
@@ -132,7 +132,7 @@ class _EventFile:
                 f"{self.tail.path} is not a TensorBoard event file",
                 "give the folder that the SummaryWriter wrote to",
             ) from None
-        self.table.add_rows(rows, plain=True)
+        self.table.add_rows(rows)
         return changed
 
     def _take(self, data: bytes, rows: list[dict[str, float]]) -> None:

@@ -11,9 +11,9 @@ from srgan_cli.diagnose.log import Form, RunLog, build_log
 from srgan_cli.diagnose.readers.columns import Measured, measure
 from srgan_cli.diagnose.readers.delimited import DelimitedParser
 from srgan_cli.diagnose.readers.json_lines import add_json_lines
-from srgan_cli.diagnose.readers.source import reading_notes
 from srgan_cli.diagnose.readers.table import Table
 from srgan_cli.diagnose.readers.tail import LineTail, unreadable
+from srgan_cli.diagnose.reading import reading_notes
 from srgan_cli.errors import ConfigError, RefusedError, SrganError
 from srgan_cli.runfolder import RunFolder
 
@@ -205,12 +205,14 @@ def stitched(versions: Sequence[Path], mapping: Mapping[str, str]) -> DelimitedS
 
 
 def _span(path: Path, mapping: Mapping[str, str]) -> tuple[int, int] | None:
-    """First step of a version and its usual distance between rows; None without rows."""
-    part = DelimitedSource((path,), mapping)
+    """First step of a version and its usual distance between rows, by its first rows; None without rows."""
+    table, parser = Table(), DelimitedParser()
+    for block in LineTail(path).blocks():
+        parser.add(table, block)
+        if table.num_rows:
+            break
     try:
-        part.refresh()
-        log = part.log()
+        series = measure(table, mapping, str(path)).series
     except RefusedError:
         return None
-    most = max(log.series.values(), key=len)
-    return log.first_step, most.interval
+    return min(int(s.steps[0]) for s in series.values()), max(series.values(), key=len).interval

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 from srgan_cli.diagnose.log import RunLog, build_log
 from srgan_cli.diagnose.readers.columns import NothingYetError, measure
 from srgan_cli.diagnose.readers.record_files import NotThisFormatError, WandbRecords
-from srgan_cli.diagnose.readers.source import reading_notes
 from srgan_cli.diagnose.readers.table import Table
 from srgan_cli.diagnose.readers.tail import Tail
+from srgan_cli.diagnose.reading import reading_notes
 from srgan_cli.errors import RefusedError, SrganError
 
 if TYPE_CHECKING:
@@ -30,9 +30,7 @@ _OUR_SECTIONS: Final = frozenset({"Model", "Data", "Training", "Logging"})
 class WandbSource:
     """One `.wandb` file."""
 
-    def __init__(
-        self, path: Path, mapping: Mapping[str, str], notes: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, path: Path, mapping: Mapping[str, str], notes: Sequence[str] = ()) -> None:
         self.files = (path,)
         self._notes = tuple(notes)
         self._mapping = mapping
@@ -101,7 +99,7 @@ class WandbSource:
     def _flush(self) -> None:
         rows, self._rows = self._rows, []
         # The values are JSON texts: numbers, NaN and Infinity are what float() takes, the rest is no metric.
-        self._table.add_rows(rows, plain=True)
+        self._table.add_rows(rows)
 
     def _take_settings(self, config: Any) -> None:
         for item in config.update:
@@ -173,7 +171,8 @@ class WandbSource:
 
 def _record_class() -> Any:
     try:
-        from wandb.proto.wandb_internal_pb2 import Record
+        # Its attributes are made when it is imported: nothing a type checker could see.
+        from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]
     except ImportError as err:
         raise RefusedError(
             f"W&B files are decoded by wandb, which cannot be imported: {err}",
