@@ -108,7 +108,7 @@ def _follow(run: Path, mapping: Mapping[str, str], every: float) -> Report:
                 if not watched.ended:
                     time.sleep(every)
     except KeyboardInterrupt:
-        console.note("stopped watching; the run goes on")
+        console.note("stopped watching")
     if watched.report is None:
         raise watched.waiting
     return watched.report

@@ -127,7 +127,7 @@ class RunLog:
     """Time since the log was last written to; None where that says nothing."""
     tiles: Path | None = None
     notes: tuple[str, ...] = ()
-    reading: Reading = Reading()
+    reading: Reading = field(default_factory=Reading)
     num_rows: int = 0
     last_step: int = 0
     first_step: int = 0
@@ -233,7 +233,7 @@ def build_log(
     different = {id(s.steps): s.steps for s in columns.values()}
     steps = _union(list(different.values()))
     t_adv, has_phases = _first_adversarial(columns, config)
-    broken = _nonfinite(columns)
+    broken = _nonfinite(columns, t_adv)
     fatal = min((one.step for one in broken if not one.recovered), default=None)
     end = float("inf") if fatal is None else fatal
     series: dict[str, Series] = {}
@@ -296,9 +296,11 @@ def _first_adversarial(
         return (int(adversarial[0]) if len(adversarial) else None), True
     for name in (names.ADV_WEIGHT, names.D_LOSS):
         logged = columns.get(name, EMPTY)
-        nonzero = logged.steps[~(logged.values == 0)]
-        if len(nonzero):
-            return int(nonzero[0]), True
+        finite = np.isfinite(logged.values)
+        # Where numbers follow, NaN is a dummy of the pretraining, as 0 is.
+        real = finite & (logged.values != 0) if finite.any() else ~finite
+        if real.any():
+            return int(logged.steps[np.argmax(real)]), True
     if config is None:
         return None, False
     planned = build_schedule(config).first_adversarial_step
@@ -324,10 +326,13 @@ def _full_weight(
     return None if still_rising and config is None else int(weight.steps[first])
 
 
-def _nonfinite(columns: Mapping[str, Series]) -> tuple[NonFinite, ...]:
+def _nonfinite(columns: Mapping[str, Series], t_adv: int | None) -> tuple[NonFinite, ...]:
     found = []
     for name in LOSSES:
         series = columns.get(name, EMPTY)
+        if name in _ADVERSARIAL_ONLY:
+            # Some log NaN of these, not zero, while the generator pretrains.
+            series = EMPTY if t_adv is None else series.between(t_adv, float("inf"))
         bad = ~np.isfinite(series.values)
         if bad.any():
             first = int(np.argmax(bad))

@@ -26,6 +26,8 @@ class Reading:
     """How often the steps go back where that is too often for resumes."""
     repeated_share: float = 0.0
     """Largest share of a training metric's rows that repeat the step of another one."""
+    num_masked: int = 0
+    """NaN that stood for values that were not measured."""
 
 
 def reading_notes(reading: Reading) -> Iterator[str]:
@@ -38,6 +40,8 @@ def reading_notes(reading: Reading) -> Iterator[str]:
         yield f"rows of {reading.num_processes} processes: those of the first one count"
     if reading.num_steps_back:
         yield f"steps go back {reading.num_steps_back} times (several processes?): rows sorted by step"
+    if reading.num_masked:
+        yield f"{_counted(reading.num_masked, 'NaN')} taken for missing values: rows of the other sort, training or validation"
     if reading.num_unusable:
         yield f"left out: {_counted(reading.num_unusable, 'line')} that no row can be read from"
     if reading.num_stepless:
@@ -45,4 +49,4 @@ def reading_notes(reading: Reading) -> Iterator[str]:
 
 
 def _counted(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
+    return f"{number} {word}{'' if number == 1 or word == 'NaN' else 's'}"

@@ -41,9 +41,6 @@ class Rule:
 
 RULES: Final[tuple[Rule, ...]] = (
     Rule("LOG01", "Too few rows to judge by", rules_system.log01),
-    Rule("LOG02", "Parts of the log cannot be read", rules_log.log02),
-    Rule("LOG03", "Steps repeat: the training was resumed", rules_log.log03),
-    Rule("LOG04", "Several processes wrote one log", rules_log.log04),
     Rule("NUM01", "The numbers broke down", rules_numerics.num01),
     Rule("NUM02", "NaN is masked in the log", rules_numerics.num02),
     Rule("NUM03", "The content loss spikes", rules_numerics.num03),
@@ -75,6 +72,9 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("SYS01", "Training waits for data", rules_system.sys01),
     Rule("SYS02", "Steps have become slower", rules_system.sys02),
     Rule("SYS04", "The run stopped without saying so", rules_system.sys04),
+    Rule("LOG02", "Parts of the log cannot be read", rules_log.log02),
+    Rule("LOG03", "Steps repeat: the training was resumed", rules_log.log03),
+    Rule("LOG04", "Several processes wrote one log", rules_log.log04),
     Rule("IMG01", "The images show a grid-locked pattern", rules_images.img01),
     Rule("IMG03", "The grid is in the HR images already", rules_images.img03),
 )

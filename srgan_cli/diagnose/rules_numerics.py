@@ -270,7 +270,10 @@ def num05(log: RunLog) -> Finding | NotChecked | None:
         return NotChecked("NUM05", f"{len(l1)} validations; needs {limit.MIN_VALIDATIONS}")
     # The first validations fall steeply; that is progress, not noise.
     values = l1.values[2:]
-    noise = stats.robust_sigma(values) / float(np.median(values))
+    typical = float(np.median(values))
+    if typical <= 0:
+        return NotChecked("NUM05", f"half of the validations have an L1 of {typical:.3g} or less")
+    noise = stats.robust_sigma(values) / typical
     if noise <= limit.UNSTABLE_VALIDATION:
         return None
     g = knobs.g_rate(log)

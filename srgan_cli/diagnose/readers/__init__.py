@@ -10,12 +10,14 @@ from typing import Final
 from srgan_cli.diagnose.log import RunLog
 from srgan_cli.diagnose.readers.columns import NothingYetError
 from srgan_cli.diagnose.readers.kinds import KINDS, open_source
-from srgan_cli.diagnose.readers.naming import parse_mapping
+from srgan_cli.diagnose.readers.naming import ALIASES, STEP_COLUMNS, parse_mapping
 from srgan_cli.diagnose.readers.source import LogSource
 
 __all__ = [
+    "ALIASES",
     "KINDS",
     "NO_MAPPING",
+    "STEP_COLUMNS",
     "LogSource",
     "NothingYetError",
     "open_source",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from srgan_cli.diagnose.log import Series
 from srgan_cli.diagnose.readers import naming
+from srgan_cli.diagnose.readers.masks import unmask
 from srgan_cli.diagnose.readers.table import NO_VALUE, Block, Floats, Table
 from srgan_cli.diagnose.reading import Reading
 from srgan_cli.errors import RefusedError
@@ -73,6 +74,7 @@ def measure(table: Table, mapping: Mapping[str, str], source: str) -> Measured:
             num_processes=num_processes,
             num_steps_back=num_back,
             repeated_share=builder.repeated_share,
+            num_masked=builder.num_masked,
         ),
     )
 
@@ -238,6 +240,10 @@ class _SeriesBuilder:
         for block, keep in zip(blocks, surviving, strict=True):
             matrices[block.names].add(block, keep)
         self._matrices = list(matrices.values())
+        self.num_masked = 0
+        """NaN that stood for missing values."""
+        if all(block.train is None for block in blocks):
+            self.num_masked = sum(unmask(m.names, m.values) for m in self._matrices)
         self._steps = [matrix.column(step_name).astype(np.int64) for matrix in self._matrices]
         self._shared: dict[tuple[int, ...], tuple[Ints, Ints | None]] = {}
         self.repeated_share = 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, groupby
 from operator import itemgetter
 from typing import Any, Final
@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 NO_VALUE: Final = -9e299
-"""Stands for an empty cell: NaN means that a NaN was logged."""
+"""Stands for an empty cell: NaN means that a NaN was logged. A metric that is this very number is lost."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +65,12 @@ class Table:
         order = np.arange(self.num_rows, self.num_rows + len(values))
         self.blocks.append(Block(tuple(names), order, values))
         self.num_rows += len(values)
+
+    def extend(self, later: Table) -> None:
+        """Append all rows of a table that was written later."""
+        self.blocks += [replace(b, order=b.order + self.num_rows) for b in later.blocks]
+        self.num_rows += later.num_rows
+        self.num_unusable += later.num_unusable
 
     def add_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Append rows that are mappings, nested ones as `outer/inner`.

@@ -103,8 +103,7 @@ class TensorBoardSource:
         joined = Table()
         for part in self._parts:
             if part.tail.path.parent == folder:
-                for block in part.table.blocks:
-                    joined.add(block.names, block.values)
+                joined.extend(part.table)
                 joined.num_unusable += part.records.damaged
         return joined
 

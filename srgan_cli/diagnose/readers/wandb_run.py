@@ -160,9 +160,12 @@ class WandbSource:
         """What `srgan train` was configured with; other tools' settings mean other things by the same names."""
         if not set(self._config) >= _OUR_SECTIONS:
             return None, "the W&B run was not configured by srgan, so that there is no plan"
+        from srgan_cli.config import RunConfig
         from srgan_cli.config.load import load_text
 
-        own = {name: value for name, value in self._config.items() if name != "_wandb"}
+        # Others may have added to it: a sweep, or `wandb.config.update` in a notebook.
+        sections = {field.alias or name for name, field in RunConfig.model_fields.items()}
+        own = {name: value for name, value in self._config.items() if name in sections}
         try:
             return load_text(json.dumps(own, indent=1), "the W&B configuration").config, ""
         except SrganError as err:
