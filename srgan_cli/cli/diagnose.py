@@ -15,6 +15,7 @@ from srgan_cli.errors import EXIT_FAILED
 
 if TYPE_CHECKING:
     from srgan_cli.diagnose import Report
+    from srgan_cli.signals import StopRequest
 
 
 class FailOn(str, Enum):
@@ -86,29 +87,33 @@ def diagnose(
 def _follow(run: Path, mapping: Mapping[str, str], every: float) -> Report:
     """The last report of a run that is followed; a line or, on a terminal, the whole report on the way.
 
-    Ctrl-C ends the watch, not the answer.
+    Ctrl-C (or SIGTERM) ends the watch, not the answer.
     """
     from srgan_cli.diagnose import Watch, report_text, summary_line
+    from srgan_cli.signals import stop_request
 
     watched = Watch(run, mapping)
     told = ""
-    try:
-        with console.live_answer() as show:
-            while not watched.ended:
-                new = watched.look()
-                report = watched.report
-                if report is None and watched.waiting.message != told:
-                    told = watched.waiting.message
-                    console.note(f"waiting: {told}")
-                elif report is not None and new:
-                    if show:
-                        show(report_text(report))
-                    else:
-                        console.note(f"{time.strftime('%H:%M:%S')}  {summary_line(report)}")
-                if not watched.ended:
-                    time.sleep(every)
-    except KeyboardInterrupt:
-        console.note("stopped watching")
+    with stop_request("nothing was reported", "look again") as stop, console.live_answer() as show:
+        while not watched.ended and not stop:
+            new = watched.look()
+            report = watched.report
+            if report is None and watched.waiting.message != told:
+                told = watched.waiting.message
+                console.note(f"waiting: {told}")
+            elif report is not None and new:
+                if show:
+                    show(report_text(report))
+                else:
+                    console.note(f"{time.strftime('%H:%M:%S')}  {summary_line(report)}")
+            _pause(0.0 if watched.ended else every, stop)
     if watched.report is None:
         raise watched.waiting
     return watched.report
+
+
+def _pause(seconds: float, stop: StopRequest) -> None:
+    """Waits, but not for long once a signal has come."""
+    end = time.monotonic() + seconds
+    while not stop and (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, 0.2))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -59,7 +60,7 @@ def tf_file(records: list[bytes]) -> bytes:
 def read_wandb(data: bytes, cuts: list[int] | None = None) -> tuple[list[bytes], int]:
     reader, found = WandbRecords(), []
     edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts or ()), len(data)]
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in pairwise(edges):
         found += reader.feed(data[start:stop])
     return found, reader.num_damaged
 
@@ -67,7 +68,7 @@ def read_wandb(data: bytes, cuts: list[int] | None = None) -> tuple[list[bytes],
 def read_tf(data: bytes, cuts: list[int] | None = None) -> tuple[list[bytes], bool]:
     reader, found = TensorBoardRecords(masked_crc32c), []
     edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts or ()), len(data)]
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in pairwise(edges):
         found += reader.feed(data[start:stop])
     return found, reader.damaged
 

@@ -131,7 +131,8 @@ def test_json_lines_come_back_to_the_last_bit(
     rows = sorted(rows)
     columns = ["m/a", "m/b", "m/c"]
     with path.open("w") as file:
-        for step, *cells in rows:
+        for step, *given_cells in rows:
+            cells = given_cells
             if style == "strings":
                 cells = [str(c) if c is not None and not math.isfinite(c) else c for c in cells]
             row: dict[str, Any] = {"step": step, **dict(zip(columns, cells, strict=True))}
@@ -215,7 +216,7 @@ def test_steps_that_repeat_without_going_back_are_noticed(tmp_path: Path) -> Non
 
 
 def test_a_resumed_log_gets_its_code_and_a_run_folder_does_not(tmp_path: Path) -> None:
-    steps = [*range(0, 100), *range(60, 150)]
+    steps = [*range(100), *range(60, 150)]
     lines = [f"{step},{1 / (step + 1)}" for step in steps]
     (tmp_path / "log.csv").write_text("step,train_metrics/l1\n" + "\n".join(lines) + "\n")
     found = next(f for f in diagnose_run(tmp_path / "log.csv").findings if f.code == "LOG03")

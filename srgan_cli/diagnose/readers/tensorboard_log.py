@@ -165,18 +165,17 @@ def _scalar(value: Any) -> float | None:
     kind = value.WhichOneof("value")
     if kind == "simple_value":
         return float(value.simple_value)
-    if kind != "tensor":
-        return None
-    tensor = value.tensor
-    if any(dim.size != 1 for dim in tensor.tensor_shape.dim):
-        return None
+    numbers = _numbers(value.tensor) if kind == "tensor" else ()
+    return float(numbers[0]) if len(numbers) == 1 else None
+
+
+def _numbers(tensor: Any) -> Any:
+    """The numbers of a tensor, wherever they are kept; none for texts."""
     if tensor.tensor_content and tensor.dtype in _FLOAT_TYPES:
-        numbers = np.frombuffer(tensor.tensor_content, _FLOAT_TYPES[tensor.dtype])
-        return float(numbers[0]) if len(numbers) == 1 else None
-    for stored in (tensor.float_val, tensor.double_val, tensor.int_val, tensor.int64_val):
-        if len(stored) == 1:
-            return float(stored[0])
-    return None
+        return np.frombuffer(tensor.tensor_content, _FLOAT_TYPES[tensor.dtype])
+    if tensor.half_val:  # the bits of half-precision numbers
+        return np.array(tensor.half_val, np.uint16).view(np.float16)
+    return tensor.float_val or tensor.double_val or tensor.int_val or tensor.int64_val
 
 
 def _tensorboard() -> tuple[Any, Callable[[bytes], int]]:
