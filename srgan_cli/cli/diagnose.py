@@ -71,15 +71,16 @@ def diagnose(
       srgan diagnose wandb/offline-run-20250101_120000-abcd1234
       srgan diagnose log.csv --map step=iteration --map train_metrics/l1=loss_pix
     """  # \b is typer's mark for a paragraph that keeps its lines
-    from json import dumps
-
     from srgan_cli.diagnose import diagnose_run, parse_mapping, report_text, to_json
 
     mapping = parse_mapping(columns or ())
     report = _follow(run, mapping, every) if watch else diagnose_run(run, mapping)
     for note in report.notes:
         console.detail(note)
-    console.answer(dumps(to_json(report), indent=2) if json else report_text(report))
+    if json:
+        console.answer_json(to_json(report))
+    else:
+        console.answer(report_text(report))
     if report.reaches(fail_on.value):
         raise typer.Exit(EXIT_FAILED)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from srgan_cli.diagnose.log import RunLog
 from srgan_cli.diagnose.overview import overview_of, phase_of
 from srgan_cli.diagnose.readers import NO_MAPPING, read_run
@@ -31,7 +33,9 @@ def examine(log: RunLog, rules: Sequence[Rule] = RULES) -> Report:
     skipped: list[NotChecked] = []
     checked: list[str] = []
     for rule in rules:
-        result = rule.check(log)
+        # A log may hold any number: what overflows is infinite, and says nothing on the terminal.
+        with np.errstate(all="ignore"):
+            result = rule.check(log)
         if isinstance(result, NotChecked):
             skipped.append(result)
             continue

@@ -226,7 +226,8 @@ def _worse_l1(l1: Series) -> _Worse | None:
     low = float(l1.values[best])
     sigma = stats.robust_sigma(l1.values)
     if (
-        best >= len(l1) - 3
+        low <= 0  # no validation is perfect: a dummy
+        or best >= len(l1) - 3
         or now <= limit.DIVERGED_FACTOR * low
         or now - low <= limit.DIVERGED_SIGMAS * sigma
     ):

@@ -138,7 +138,9 @@ def _phase(log: RunLog, schedule: Schedule) -> _Mismatch | None:
 
 def _weight(log: RunLog, schedule: Schedule) -> _Mismatch | None:
     weight = log.get(names.ADV_WEIGHT)
-    low, high, middle = _band(weight, lambda step: schedule.at(step).adv_weight)
+    start = schedule.first_adversarial_step or 0
+    span = (start - 1, start + schedule.ramp_steps)
+    low, high, middle = _band(weight, lambda step: schedule.at(step).adv_weight, span)
     slack = limit.PLAN_TOLERANCE * schedule.adv_weight + 1e-12
     wrong = (weight.values < low - slack) | (weight.values > high + slack)
     return _first_wrong("adv_loss_weight", "Training.adv_loss_ramp_steps", weight, wrong, middle)
@@ -150,7 +152,8 @@ def _warm_up(log: RunLog, schedule: Schedule) -> _Mismatch | None:
     base, schedulers = log.config.optimizers.optim_g_lr, log.config.schedulers
     rate = log.get(names.G_RATE)
     rate = rate.between(0, schedule.warmup_steps + 5 * rate.interval)
-    low, high, middle = _band(rate, lambda step: base * schedule.at(step).g_rate_factor)
+    span = (-1, schedule.warmup_steps)
+    low, high, middle = _band(rate, lambda step: base * schedule.at(step).g_rate_factor, span)
     slack = limit.PLAN_TOLERANCE * base
     wrong = (rate.values < low - slack) | (rate.values > high + slack)
     # A plateau scheduler may have cut the rate by then: whole powers of its factor are in order.
@@ -164,14 +167,19 @@ def _warm_up(log: RunLog, schedule: Schedule) -> _Mismatch | None:
     return _first_wrong("lr_generator", "Schedulers.g_warmup_steps", rate, wrong, middle)
 
 
-def _band(series: Series, plan: _Plan) -> tuple[_Floats, _Floats, _Floats]:
-    """Least and largest planned value over each row's log interval, and that at the row."""
+def _band(series: Series, plan: _Plan, span: tuple[int, int]) -> tuple[_Floats, _Floats, _Floats]:
+    """Least and largest planned value over each row's log interval, and that at the row.
+
+    The plan changes within `span` only: elsewhere it is not asked again for each of a million rows.
+    """
     if not len(series):
         return (np.empty(0),) * 3
     before = np.maximum(series.steps - series.interval, 0)
-    ends = np.stack(
-        [[plan(int(step)) for step in steps] for steps in (before, series.steps, series.steps + 1)]
-    )
+    steps = np.clip(np.stack([before, series.steps, series.steps + 1]), *span)
+    ends = np.where(steps == span[0], plan(span[0]), plan(span[1]))
+    inside = (steps > span[0]) & (steps < span[1])
+    different, place = np.unique(steps[inside], return_inverse=True)
+    ends[inside] = np.array([plan(int(step)) for step in different], np.float64)[place]
     return ends.min(axis=0), ends.max(axis=0), ends[1]
 
 

@@ -58,7 +58,7 @@ def sys02(log: RunLog) -> Finding | NotChecked | None:
         )
     first = float(np.median(step.values[: len(step) // 2]))
     last = float(np.median(stats.tail(step.values, 0.2)))
-    if last <= limit.SLOWDOWN * first:
+    if first <= 0 or last <= limit.SLOWDOWN * first:  # 0: coarser clocks than steps
         return None
     start = int(step.steps[-max(1, len(step) // 5)])
     return Finding(

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from synthetic_runs import Run, read_lines, write_csv, write_folder
 
 from srgan_cli import runfolder as names
-from srgan_cli.diagnose import diagnose_run, parse_mapping, read_run
+from srgan_cli.diagnose import diagnose_run, parse_mapping, read_run, report_text, to_json
 from srgan_cli.diagnose.log import RunLog
+from srgan_cli.diagnose.readers.naming import METRICS
 from srgan_cli.diagnose.readers.table import NO_VALUE
 from srgan_cli.diagnose.readers.tail import MAX_LINE_BYTES
 from srgan_cli.errors import RefusedError
@@ -426,3 +427,35 @@ def test_json_lines_of_others_need_no_kind(tmp_path: Path) -> None:
     assert read_run(path).get(names.G_RATE).values.tolist() == (
         read_run(tmp_path / "run").get(names.G_RATE).values.tolist()
     )
+
+
+SHAPES = {
+    "zeros": np.zeros,
+    "constant": lambda n: np.full(n, 0.5),
+    "negative": lambda n: -np.arange(n) / n,
+    "falling": lambda n: np.exp(-np.arange(n) / 20),
+    "huge": lambda n: 1e300 * (1 + np.arange(n) % 3),
+    "tiny": lambda n: 1e-300 * (1 + np.arange(n) % 3),
+    "nan": lambda n: np.full(n, np.nan),
+    "infinite": lambda n: np.where(np.arange(n) % 7, 0.5, np.inf),
+    "switched": lambda n: (np.arange(n) < n // 3).astype(float),
+    "sanitised": lambda n: np.where(np.arange(n) < n // 2, 0.5, 1e-12),
+    "zero at first": lambda n: np.where(np.arange(n) < n // 2, 0.0, 0.5),
+}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    shapes=st.dictionaries(st.sampled_from(METRICS), st.sampled_from(sorted(SHAPES)), min_size=1),
+    num_rows=st.sampled_from([9, 60, 250]),
+)
+def test_whatever_the_metrics_do_there_is_a_report(
+    shapes: dict[str, str], num_rows: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("csv") / "log.csv"
+    columns = [SHAPES[shape](num_rows).tolist() for shape in shapes.values()]
+    lines = [",".join(map(repr, row)) for row in zip(range(num_rows), *columns, strict=True)]
+    path.write_text(",".join(["step", *shapes]) + "\n" + "\n".join(lines) + "\n")
+    report = diagnose_run(path)
+    assert report_text(report).startswith("run ")
+    json.dumps(to_json(report))
