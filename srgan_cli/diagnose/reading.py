@@ -41,7 +41,7 @@ def reading_notes(reading: Reading) -> Iterator[str]:
     if reading.num_steps_back:
         yield f"steps go back {reading.num_steps_back} times (several processes?): rows sorted by step"
     if reading.num_masked:
-        yield f"{_counted(reading.num_masked, 'NaN')} taken for missing values: rows of the other sort, training or validation"
+        yield f"{_counted(reading.num_masked, 'NaN')} taken for missing values: this log writes NaN where nothing was measured"
     if reading.num_unusable:
         yield f"left out: {_counted(reading.num_unusable, 'line')} that no row can be read from"
     if reading.num_stepless:

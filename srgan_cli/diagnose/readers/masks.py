@@ -21,7 +21,7 @@ def unmask(names: Sequence[str], values: NDArray[np.float64]) -> int:
 
     A validation metric that is NaN in most rows and finite again and again was not measured in
     those rows. In such a table a NaN counts as missing where the row holds metrics of the other sort, training
-    or validation, only.
+    or validation, only, and before the first number of a metric.
 
     Args:
         names: Of the columns.
@@ -42,6 +42,9 @@ def unmask(names: Sequence[str], values: NDArray[np.float64]) -> int:
     missing = np.zeros_like(broken)
     missing[val] = broken[val] & (trained & ~validated)
     missing[train] = broken[train] & (validated & ~trained)
+    # What begins with NaN and has numbers later was not logged yet, as D's metrics in pretraining.
+    has_begun = np.maximum.accumulate(finite, axis=1)
+    missing |= broken & ~has_begun & finite.any(axis=1)[:, None]
     values[missing] = NO_VALUE
     return int(np.count_nonzero(missing))
 

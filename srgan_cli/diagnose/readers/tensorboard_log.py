@@ -165,7 +165,7 @@ def _scalar(value: Any) -> float | None:
     kind = value.WhichOneof("value")
     if kind == "simple_value":
         return float(value.simple_value)
-    numbers = _numbers(value.tensor) if kind == "tensor" else ()
+    numbers = _numbers(value.tensor) if kind == "tensor" else []
     return float(numbers[0]) if len(numbers) == 1 else None
 
 
