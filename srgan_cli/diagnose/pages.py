@@ -42,8 +42,8 @@ is the column `a/b`. A column that was forked by Lightning into `_step` and `_ep
 
 A table's delimiter is the comma, the semicolon or the tab, whichever is most frequent in its header; where it is not the comma, numbers
 may have a decimal comma. Whatever cannot be used is counted and said: lines that are no rows, rows without a step, repeated
-steps of a resumed training, rows of other processes. Of several Lightning versions or W&B runs the newest is read, with those it was
-resumed from; the report says which.
+steps of a resumed training, rows of other processes. Of several Lightning versions, W&B or TensorBoard runs the newest is read, with
+those it was resumed from; the report says which.
 
 A log that ends in the middle of a line or record is a run that was killed or goes on. Only run folders and W&B runs have an end
 record; for other logs SYS04 is not checked.

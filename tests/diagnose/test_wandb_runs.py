@@ -106,6 +106,24 @@ def test_of_several_runs_the_newest_is_taken_and_the_others_are_named(
     )
 
 
+def test_a_resumed_run_is_read_from_all_its_folders(ours: Path, tmp_path: Path) -> None:
+    """`srgan train --resume` goes on under the same id, in another offline folder."""
+    first, second = (tmp_path / f"offline-run-2020010{n}_000000-{ours.stem[4:]}" for n in (1, 2))
+    data = ours.read_bytes()
+    for folder, content in ((first, data[: len(data) // 2]), (second, data)):
+        folder.mkdir()
+        (folder / ours.name).write_bytes(content)
+    log = read_run(tmp_path)
+    assert log.reading.resumed_at == (0,)
+    assert len(log.get("train_metrics/l1")) == STEPS // 2
+    assert log.finished
+    assert log.source == str(second / ours.name)
+    (second / ours.name).write_bytes(data[: len(data) // 3])
+    (first / ours.name).write_bytes(data)
+    assert read_run(tmp_path).ended is False, "the end of the first part is not that of the run"
+    assert read_run(first).ended
+
+
 def test_a_run_cut_anywhere_is_read_up_to_there(ours: Path, tmp_path: Path) -> None:
     data = ours.read_bytes()
     whole = read_run(ours)

@@ -175,9 +175,12 @@ def _is_wandb(path: Path) -> bool:
 
 def _open_wandb(path: Path, mapping: Mapping[str, str]) -> LogSource:
     if path.is_file():
-        return WandbSource(path, mapping)
-    *older, newest = _wandb_files(path)
-    return WandbSource(newest, mapping, _left_out([file.parent for file in older]))
+        return WandbSource((path,), mapping)
+    files = _wandb_files(path)
+    # A resumed run keeps its id, after which the file is named, and gets a folder of its own.
+    parts = [file for file in files if file.name == files[-1].name]
+    others = [file.parent for file in files if file.name != files[-1].name]
+    return WandbSource(parts, mapping, _left_out(others))
 
 
 def _left_out(others: Sequence[Path]) -> tuple[str, ...]:

@@ -28,18 +28,19 @@ _OUR_SECTIONS: Final = frozenset({"Model", "Data", "Training", "Logging"})
 
 
 class WandbSource:
-    """One `.wandb` file."""
+    """The `.wandb` file of a run, or the files of a run that was resumed, oldest first."""
 
-    def __init__(self, path: Path, mapping: Mapping[str, str], notes: Sequence[str] = ()) -> None:
-        self.files = (path,)
+    def __init__(
+        self, files: Sequence[Path], mapping: Mapping[str, str], notes: Sequence[str] = ()
+    ) -> None:
+        self.files = tuple(files)
         self._notes = tuple(notes)
         self._mapping = mapping
-        self._tail = Tail(path)
         self._record = _record_class()
         self._start_over()
 
     def _start_over(self) -> None:
-        self._records = WandbRecords()
+        self._parts = [(Tail(path), WandbRecords()) for path in self.files]
         self._table = Table()
         self._rows: list[dict[str, Any]] = []
         self._config: dict[str, Any] = {}
@@ -48,19 +49,22 @@ class WandbSource:
 
     def refresh(self) -> bool:
         """Read what was appended; whether there was anything."""
-        changed = self._tail.replaced()
+        replaced = [tail.replaced() for tail, _ in self._parts]
+        changed = any(replaced)
         if changed:
             self._start_over()
-        try:
-            for block in self._tail.blocks():
-                changed = True
-                for data in self._records.feed(block):
-                    self._take(data)
-        except NotThisFormatError:
-            raise RefusedError(
-                f"{self.files[0]} is not a W&B file: it does not begin with ':W&B'",
-                "give the run-*.wandb of an offline run",
-            ) from None
+        for tail, records in self._parts:
+            try:
+                for block in tail.blocks():
+                    self._exit_code = None  # of the part before: this one goes on
+                    changed = True
+                    for data in records.feed(block):
+                        self._take(data)
+            except NotThisFormatError:
+                raise RefusedError(
+                    f"{tail.path} is not a W&B file: it does not begin with ':W&B'",
+                    "give the run-*.wandb of an offline run",
+                ) from None
         self._flush()
         return changed
 
@@ -117,9 +121,10 @@ class WandbSource:
 
     def log(self) -> RunLog:
         """All that was read so far."""
-        path = self.files[0]
+        path = self.files[-1]
         table = self._table.copy()
-        table.num_unusable += self._records.num_damaged + self._num_undecoded
+        damaged = sum(records.num_damaged for _, records in self._parts)
+        table.num_unusable += damaged + self._num_undecoded
         if not table.num_rows and self._exit_code is None:
             raise NothingYetError(
                 f"{path} holds no metrics rows: there is nothing to judge yet",
