@@ -75,6 +75,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("LOG02", "Parts of the log cannot be read", rules_log.log02),
     Rule("LOG03", "Steps repeat: the training was resumed", rules_log.log03),
     Rule("LOG04", "Several processes wrote one log", rules_log.log04),
+    Rule("LOG05", "Steps count both optimizers", rules_log.log05),
     Rule("IMG01", "The images show a grid-locked pattern", rules_images.img01),
     Rule("IMG03", "The grid is in the HR images already", rules_images.img03),
 )

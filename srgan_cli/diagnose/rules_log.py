@@ -1,9 +1,12 @@
-"""LOG02, LOG03, LOG04: damage, repeats and strangers among the rows of the log."""
+"""LOG02 to LOG05: damage, repeats and strangers among the rows of the log, and what a step is."""
 
 from __future__ import annotations
 
+import numpy as np
+
+from srgan_cli import runfolder as names
 from srgan_cli.diagnose import thresholds as limit
-from srgan_cli.diagnose.log import RunLog
+from srgan_cli.diagnose.log import TRAIN_L1, RunLog, Series
 from srgan_cli.diagnose.report import Finding, NotChecked, Remedy
 
 
@@ -82,3 +85,47 @@ def log04(log: RunLog) -> Finding | NotChecked | None:
         (Remedy("the logger", None, None, "let rank 0 alone log, as `srgan train` does"),),
         "high" if reading.num_processes > 1 else "medium",
     )
+
+
+def log05(log: RunLog) -> Finding | NotChecked | None:
+    """Steps advance twice as fast from the first adversarial step on: they count both optimizers.
+
+    Lightning's `global_step` advances for every optimizer, so that from the first adversarial step on a batch is two
+    steps. Nothing is wrong with the training, but lengths in the adversarial phase are half of what they seem, in batches, and so
+    are a ramp and an EMA start that are configured in such steps. `srgan train` counts batches.
+    """
+    if log.t_adv is None:
+        return NotChecked("LOG05", "the run has no adversarial step yet")
+    name = TRAIN_L1 if len(log.get(TRAIN_L1)) else names.G_CONTENT
+    before, after = _regular_interval(log.pre(name)), _regular_interval(log.adv(name))
+    if before is None or after is None:
+        return NotChecked("LOG05", "the rows are too few, or not evenly spaced in both phases")
+    if after != 2 * before:
+        return None
+    return Finding(
+        "LOG05",
+        "info",
+        "Steps count both optimizers",
+        f"rows are {before} steps apart in pretraining and {after} from step {log.t_adv} on: a batch is two steps there",
+        (log.t_adv, log.last_step),
+        "adversarial",
+        {"interval_before": before, "interval_after": after},
+        (
+            Remedy(
+                "Training.adv_loss_ramp_steps",
+                None,
+                None,
+                "halve the adversarial lengths of this log to compare them with a run of `srgan train`",
+            ),
+        ),
+        "medium",
+    )
+
+
+def _regular_interval(series: Series) -> int | None:
+    """Steps between rows, where nearly all are equally far apart."""
+    if len(series) < limit.MIN_TREND_ROWS:
+        return None
+    apart = np.diff(series.steps)
+    usual = int(np.median(apart))
+    return usual if float((apart == usual).mean()) >= limit.EVEN_ROWS else None

@@ -140,3 +140,5 @@ UNREADABLE_INFO: Final = 0.01
 UNREADABLE_WARN: Final = 0.1
 REPEATED_SHARE: Final = 0.3
 """More rows than this that repeat the step of another one were not written by one process."""
+EVEN_ROWS: Final = 0.9
+"""Share of equal distances from which on rows are evenly spaced."""

@@ -242,6 +242,25 @@ def test_many_resumes_of_a_long_log_cost_no_time(tmp_path: Path) -> None:
     assert values(log)[1000] == (1000, 2000.0)
 
 
+@pytest.mark.parametrize("factor", [1, 2, 3])
+def test_steps_that_count_both_optimizers_are_told(factor: int, tmp_path: Path) -> None:
+    path = write_csv(Run(), tmp_path / "log.csv")
+    with path.open(newline="") as file:
+        header, *rows = list(csv.reader(file))
+    for row in rows:
+        batch = int(row[0])
+        row[0] = str(batch if batch < 500 else 500 + factor * (batch - 500))
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    report = diagnose_run(path)
+    found = [f for f in report.findings if f.code == "LOG05"]
+    assert len(found) == (factor == 2)
+    assert not report.reaches("warn")
+    if found:
+        assert found[0].severity == "info"
+        assert "10 steps apart in pretraining and 20 from step 500 on" in found[0].message
+
+
 # Damage
 
 
