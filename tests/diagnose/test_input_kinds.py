@@ -87,6 +87,12 @@ def test_a_run_folder_is_its_own_log_whatever_mirrors_lie_in_it(tmp_path: Path) 
     assert (log.form, log.last_step) == ("run folder", 300)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    assert "is neither a file nor a folder" in refusal(tmp_path / "pipe.jsonl").message
+
+
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
 def test_what_must_not_be_read_is_told(tmp_path: Path) -> None:
     path = write_csv(Run(stop_at=100), tmp_path / "metrics.csv")

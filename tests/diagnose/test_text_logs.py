@@ -312,7 +312,7 @@ def test_a_line_without_end_costs_neither_memory_nor_the_rest(tmp_path: Path) ->
     path.write_text("".join(rows[:5]) + long)
     assert len(read_run(path).get(L1)) == 5
     path.write_text(long)
-    with pytest.raises(RefusedError, match=r"holds no metrics rows.*1 lines in it are no rows"):
+    with pytest.raises(RefusedError, match=r"holds no metrics rows.*1 line in it is no row"):
         read_run(path)
 
 

@@ -82,7 +82,8 @@ def measure(table: Table, mapping: Mapping[str, str], source: str) -> Measured:
 def nothing_in(source: str, table: Table) -> NothingYetError:
     """The refusal of a log without metrics."""
     lines = table.num_unusable
-    seen = f" ({lines} lines in it are no rows)" if lines else ""
+    words = "1 line in it is no row" if lines == 1 else f"{lines} lines in it are no rows"
+    seen = f" ({words})" if lines else ""
     return NothingYetError(
         f"{source} holds no metrics rows: there is nothing to judge yet{seen}",
         "is it the log of a training?"

@@ -60,6 +60,11 @@ def open_source(path: Path, mapping: Mapping[str, str]) -> LogSource:
                 f"cannot read {path}: permission denied",
                 "give yourself the right to read it, or copy it",
             )
+        if not path.is_dir() and not path.is_file():
+            raise RefusedError(
+                f"{path} is neither a file nor a folder",
+                "save what comes from there, and give that",
+            )
         kind = next((kind for kind in KINDS if kind.recognises(path)), None)
     except OSError as err:
         raise unreadable(path, err) from err
