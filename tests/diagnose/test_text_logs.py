@@ -6,6 +6,7 @@ import csv
 import gzip
 import json
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -259,6 +260,15 @@ def test_steps_that_count_both_optimizers_are_told(factor: int, tmp_path: Path) 
     if found:
         assert found[0].severity == "info"
         assert "10 steps apart in pretraining and 20 from step 500 on" in found[0].message
+
+
+def test_another_tools_kind_is_a_column_like_others(tmp_path: Path) -> None:
+    rows = [json.dumps({"kind": n / 7, "step": n, L1: 0.5}) + "\n" for n in range(20_000)]
+    (tmp_path / "log.jsonl").write_text("".join(rows))
+    start = time.process_time()
+    log = read_run(tmp_path / "log.jsonl")
+    assert time.process_time() - start < 5, "time grows with the square of the rows"
+    assert (log.form, len(log.get(L1))) == ("JSON lines log", 20_000)
 
 
 # Damage

@@ -19,6 +19,10 @@ NO_VALUE: Final = -9e299
 """Stands for an empty cell: NaN means that a NaN was logged. A metric that is this very number is lost."""
 
 
+_MOST_KINDS: Final = 8
+"""A run folder has three."""
+
+
 @dataclass(frozen=True, eq=False)
 class Block:
     """Rows with the same columns."""
@@ -101,13 +105,15 @@ class Table:
                 flat = dict(_flattened(row, ""))
                 self._add_block(tuple(flat), position[None], [flat], None)
             return
-        if "kind" not in keys:
+        kinds = [row["kind"] for row in rows] if "kind" in keys else []
+        different = set(kinds) if set(map(type, kinds)) == {str} else set()
+        if not different or len(different) > _MOST_KINDS:
+            # Without kinds, or another tool's column of that name.
             self._add_block(keys, order, rows, None)
             return
         names = tuple(name for name in keys if name != "kind")
-        kinds = [row["kind"] for row in rows]
-        for kind in sorted(set(map(str, kinds))):
-            of_kind = [i for i, each in enumerate(kinds) if str(each) == kind]
+        for kind in sorted(different):
+            of_kind = [i for i, each in enumerate(kinds) if each == kind]
             whole = len(of_kind) == len(rows)
             chosen = rows if whole else [rows[i] for i in of_kind]
             if kind == "event":
