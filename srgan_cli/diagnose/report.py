@@ -14,17 +14,22 @@ SCHEMA_VERSION: Final = 1
 """Of the JSON report: raised when a field changes its meaning or goes."""
 
 CAUSES: Final[Mapping[str, tuple[str, ...]]] = {
-    "NUM01": ("NUM02", "NUM03", "NUM04", "NUM05", "SCH05"),
+    "NUM01": ("NUM02", "NUM03", "NUM04", "NUM05", "SCH05", "SYS06"),
     "NUM02": ("NUM03", "NUM04", "EMA01"),
+    "SCH02": ("SCH07",),
     "SCH11": ("GAN02", "SCH08", "SCH09"),
     "GAN02": ("GAN06", "GAN09"),
     "GAN10": ("GAN09", "SCH04"),
     "GAN08": ("GAN07",),
-    "EMA01": ("FIT01", "FIT03", "EMA02", "NUM04", "NUM05"),
+    "EMA01": ("FIT01", "FIT02", "FIT03", "EMA02", "NUM04", "NUM05", "SCH12"),
+    "EMA02": ("FIT02",),
+    "EMA04": ("EMA02", "FIT02"),
+    "FIT01": ("FIT02", "GAN05"),
+    "SCH10": ("SCH08", "SCH09", "SCH14"),
     "IMG03": ("IMG01",),
     "SCH08": ("SCH09",),
-    "NUM04": ("NUM05",),
-    "NUM05": ("NUM03", "FIT03", "SCH02"),
+    "NUM04": ("NUM05", "FIT02"),
+    "NUM05": ("NUM03", "FIT02", "FIT03", "SCH02", "SCH06"),
 }
 """One cause, one finding: when the key's finding exists, those on the right belong to it."""
 
@@ -144,12 +149,29 @@ def merge_causes(findings: Iterable[Finding]) -> tuple[Finding, ...]:
         if cause in by_code:
             explained[cause] = [effect for effect in effects if effect in by_code]
     hidden = {effect for effects in explained.values() for effect in effects}
+    if said := _said_already(by_code, hidden):
+        explained.setdefault(said, []).append(_SETTINGS)
+        hidden.add(_SETTINGS)
     kept = [
         replace(finding, explains=tuple(explained.get(code, ())))
         for code, finding in by_code.items()
         if code not in hidden
     ]
     return tuple(sorted(kept, key=lambda f: (-SEVERITIES.index(f.severity), f.code)))
+
+
+_SETTINGS: Final = "SCH13"
+"""Speaks of settings that usually go wrong; where one did, the harm is reported."""
+
+
+def _said_already(by_code: Mapping[str, Finding], hidden: set[str]) -> str | None:
+    """The finding that proposes all changes which the note on the settings proposes."""
+    if _SETTINGS not in by_code:
+        return None
+    keys = {remedy.key for remedy in by_code[_SETTINGS].remedy}
+    others = [f for code, f in by_code.items() if code not in {*hidden, _SETTINGS}]
+    proposing = (f.code for f in others if keys <= {remedy.key for remedy in f.remedy})
+    return next(proposing, None)
 
 
 def to_json(report: Report) -> dict[str, Any]:

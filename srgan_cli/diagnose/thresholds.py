@@ -22,6 +22,7 @@ MIN_VALIDATIONS: Final = 8
 MIN_ROWS: Final = 5
 """Fewer rows than this and the whole log says nothing."""
 MIN_SPIKE_ROWS: Final = 30
+MIN_LAG_VALIDATIONS: Final = 5
 
 # Balance
 OVERPOWER_Q: Final = 0.75
@@ -96,12 +97,23 @@ REGULAR_CUTS: Final = 3
 REGULAR_SPREAD: Final = 0.25
 PLAN_TOLERANCE: Final = 0.02
 PLAN_ROWS: Final = 3
+FLAT_P: Final = 0.3
+"""A trend with a p above this is none."""
+FLAT_CHANGE: Final = 0.01
+LONG_GAIN: Final = 0.01
+LONG_WARMUP: Final = 0.5
+EARLY_RISE: Final = 1.5
+UNFAIR_CUTS: Final = 2
 
 # EMA and fit
 CONSTANT_STD: Final = 1e-5
 CONSTANT_VALIDATIONS: Final = 5
 TRAIN_FELL: Final = 1.3
 EMA_SLOW_SHARE: Final = 0.25
+EMA_SLOW_SHARE_ALONE: Final = 1.0
+"""Where validation does not lag measurably."""
+EMA_FAST: Final = 0.9
+EMA_RANDOM_SHARE: Final = 0.01
 EMA_LAG_RATIO: Final = 1.5
 EMA_LAG_RATIO_ALONE: Final = 3.0
 """Without a known decay only a gap this large is put down to the EMA."""
@@ -112,6 +124,11 @@ OVERFIT_SIGMAS: Final = 3.0
 OVERFIT_P: Final = 0.02
 OVERFIT_TRAIN_FALL: Final = 0.03
 NOTHING_LEARNED: Final = 0.05
+GENERALISATION_GAP: Final = 1.5
+MEMORISES_Q: Final = 0.6
+MEMORISES_SHARE: Final = 0.5
+MEMORISES_REAL: Final = 0.25
+"""Share of the way from D(y) in training to D(G(x)) that D(y) has gone in validation."""
 
 # System
 DATA_WAIT_INFO: Final = 0.3
@@ -119,6 +136,10 @@ DATA_WAIT_WARN: Final = 0.5
 SLOWDOWN: Final = 2.0
 STALLED_SECONDS: Final = 1800.0
 STALLED_INTERVALS: Final = 20.0
+MEMORY_GROWTH: Final = 0.1
+MEMORY_RISES: Final = 5
+VALIDATION_SHARE: Final = 0.3
+LOG_GAP: Final = 10
 
 # Images: amplitudes are shares of the value range
 GRID_Z: Final = 5.0
