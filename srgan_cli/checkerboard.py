@@ -83,6 +83,36 @@ def checkerboard_score(
     return max(scores, key=lambda score: score.z)
 
 
+def amplitude_samples(
+    tiles: ArrayLike, scale: int, value_range: float, num_samples: int = 400
+) -> NDArray[np.float64]:
+    """(num_samples,) amplitudes of one band's pattern, each over tiles drawn with replacement.
+
+    Their spread is what the choice of the tiles leaves open; amplitudes as in `CheckerboardScore`.
+
+    Args:
+        tiles: (N, H, W), native resolution, each cut at a multiple of `scale`.
+        scale: SR px per LR px along a side; 2 or more.
+        value_range: Ordinary range of the data.
+        num_samples: How many.
+    """
+    stack = np.asarray(tiles)
+    _check(stack[:, None], scale)
+    patterns, flatness = _phase_patterns(stack, scale)
+    floor = max(float(np.quantile(flatness, 0.25)), _tiny(stack))
+    weights = 1.0 / np.maximum(flatness, floor)
+    flat = _capped(patterns).reshape(len(stack), -1)
+    counts = np.random.default_rng(_SEED).multinomial(
+        len(stack), np.full(len(stack), 1 / len(stack)), num_samples
+    )
+    drawn = counts * weights
+    # Pairs of a tile with itself say nothing of what tiles have in common.
+    own = drawn**2 @ (flat**2).sum(axis=1)
+    pairs = drawn.sum(axis=1) ** 2 - (drawn**2).sum(axis=1)
+    power = (((drawn @ flat) ** 2).sum(axis=1) - own) / (np.maximum(pairs, 1e-300) * scale**2)
+    return np.asarray(np.sign(power) * np.sqrt(np.abs(power)) / value_range)
+
+
 def enough_tiles(scale: int) -> int:
     """Fewest tiles with which random phases can be told from a locked pattern."""
     return MIN_TILES_AT_TWO if scale == 2 else MIN_TILES

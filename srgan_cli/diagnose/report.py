@@ -18,18 +18,23 @@ CAUSES: Final[Mapping[str, tuple[str, ...]]] = {
     "NUM02": ("NUM03", "NUM04", "EMA01"),
     "SCH02": ("SCH07",),
     "SCH11": ("GAN02", "SCH08", "SCH09"),
-    "GAN02": ("GAN06", "GAN09"),
-    "GAN10": ("GAN09", "SCH04"),
-    "GAN08": ("GAN07",),
-    "EMA01": ("FIT01", "FIT02", "FIT03", "EMA02", "NUM04", "NUM05", "SCH12"),
-    "EMA02": ("FIT02",),
+    "GAN02": ("GAN06", "GAN09", "IMG06"),
+    "GAN03": ("IMG06",),
+    "GAN06": ("IMG06",),
+    "GAN07": ("IMG06",),
+    "GAN10": ("GAN09", "SCH04", "IMG06"),
+    "GAN08": ("GAN07", "IMG06"),
+    "EMA01": ("FIT01", "FIT02", "FIT03", "EMA02", "NUM04", "NUM05", "SCH12", "IMG04", "IMG05"),
+    "EMA02": ("FIT02", "IMG04", "IMG05", "IMG09"),
     "EMA04": ("EMA02", "FIT02"),
     "FIT01": ("FIT02", "GAN05"),
     "SCH10": ("SCH08", "SCH09", "SCH14"),
-    "IMG03": ("IMG01",),
+    "IMG03": ("IMG01", "IMG02"),
+    "IMG07": ("IMG01", "IMG02"),
+    "IMG11": ("IMG04", "IMG05", "IMG07", "IMG09"),
     "SCH08": ("SCH09",),
-    "NUM04": ("NUM05", "FIT02"),
-    "NUM05": ("NUM03", "FIT02", "FIT03", "SCH02", "SCH06"),
+    "NUM04": ("NUM05", "FIT02", "IMG04", "IMG05", "IMG06"),
+    "NUM05": ("NUM03", "FIT02", "FIT03", "SCH02", "SCH06", "IMG04", "IMG05", "IMG06"),
 }
 """One cause, one finding: when the key's finding exists, those on the right belong to it."""
 
@@ -57,7 +62,8 @@ class Finding:
     """What was measured, in plain words with numbers and steps."""
     window: tuple[int, int]
     """First and last step of the rows it rests on."""
-    phase: Literal["pretraining", "adversarial", "run"] = "run"
+    phase: Literal["pretraining", "adversarial", "run", "image"] = "run"
+    """`image`: of an image or of weights, which have no steps."""
     evidence: Mapping[str, Any] = field(default_factory=dict)
     remedy: tuple[Remedy, ...] = ()
     confidence: Literal["low", "medium", "high"] = "high"
@@ -77,10 +83,14 @@ class NotChecked:
 class Overview:
     """The lines above the findings, in plain words."""
 
-    schedule: str
-    balance: str
-    plan: str
     images: str
+    schedule: str = ""
+    """Like the following ones empty where there is no log."""
+    balance: str = ""
+    plan: str = ""
+
+
+_SUBJECTS: Final[Mapping[str, str]] = {"SR raster": "image", "weights": "generator"}
 
 
 @dataclass(frozen=True)
@@ -89,7 +99,7 @@ class Report:
 
     source: str
     form: str
-    """What was read: "run folder" or "CSV log"."""
+    """What was read, such as "run folder", "CSV log", "SR raster" or "weights"."""
     first_step: int
     last_step: int
     num_rows: int
@@ -103,6 +113,13 @@ class Report:
     """Codes of the rules that could be applied."""
     notes: tuple[str, ...] = ()
     """What was done to the log before it was judged."""
+    extent: str = ""
+    """How much was judged, of an image or of weights; of a log, `num_rows` says it."""
+
+    @property
+    def subject(self) -> str:
+        """What the verdict speaks of."""
+        return _SUBJECTS.get(self.form, "training")
 
     @property
     def worst(self) -> Severity:
@@ -124,15 +141,17 @@ class Report:
         parts = [_plural(errors, "error"), _plural(warnings, "warning"), _plural(infos, "note")]
         counts = ", ".join(part for part in parts if part)
         if errors:
-            return f"this training has a problem: {counts}"
+            return f"this {self.subject} has a problem: {counts}"
         if warnings:
-            return f"this training needs attention: {counts}"
+            return f"this {self.subject} needs attention: {counts}"
         codes = [one.code for one in self.findings] + [one.code for one in self.not_checked]
         short = "LOG01" in codes
         words = (
             "too little log to judge by: nothing alarming in it"
             if short
             else "healthy: nothing needs to change"
+            if self.subject == "training"
+            else f"clean: nothing is wrong with this {self.subject}"
         )
         return f"{words} ({counts})" if counts else words
 
@@ -180,6 +199,7 @@ def to_json(report: Report) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "run": report.source,
         "form": report.form,
+        "extent": report.extent or f"{report.num_rows} steps logged",
         "verdict": report.verdict,
         "summary": {
             "worst": report.worst,

@@ -5,13 +5,15 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from typing import Final
 
 from srgan_cli.diagnose import (
     rules_balance,
+    rules_detail,
     rules_ema,
     rules_fit,
-    rules_images,
+    rules_grid,
     rules_influence,
     rules_lengths,
     rules_log,
@@ -19,14 +21,17 @@ from srgan_cli.diagnose import (
     rules_numerics,
     rules_phases,
     rules_plan,
+    rules_radiometry,
     rules_rates,
     rules_settings,
     rules_system,
 )
 from srgan_cli.diagnose.log import RunLog
+from srgan_cli.diagnose.pictures import Pictures, pictures_of
 from srgan_cli.diagnose.report import Finding, NotChecked
 
 Check = Callable[[RunLog], Finding | NotChecked | None]
+ImageCheck = Callable[[Pictures], Finding | NotChecked | None]
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,41 @@ class Rule:
         """What it means, how it is found, and what to do."""
         return inspect.getdoc(self.check) or ""
 
+
+@dataclass(frozen=True)
+class ImageRule:
+    """One check of tiles, wherever they are from."""
+
+    code: str
+    title: str
+    check: ImageCheck
+
+    def of_run(self) -> Rule:
+        """The same check of a run's validation tiles."""
+
+        @wraps(self.check)
+        def check(log: RunLog) -> Finding | NotChecked | None:
+            pictures = pictures_of(log)
+            if isinstance(pictures, str):
+                return NotChecked(self.code, pictures)
+            return self.check(pictures)
+
+        return Rule(self.code, self.title, check)
+
+
+IMAGE_RULES: Final[tuple[ImageRule, ...]] = (
+    ImageRule("IMG01", "The images show a grid-locked pattern", rules_grid.img01),
+    ImageRule("IMG02", "The grid-locked pattern grows", rules_grid.img02),
+    ImageRule("IMG03", "The grid is in the HR images already", rules_grid.img03),
+    ImageRule("IMG04", "SR is saturated, or leaves the range", rules_radiometry.img04),
+    ImageRule("IMG05", "A band is too bright or too dark", rules_radiometry.img05),
+    ImageRule("IMG07", "SR is blocky", rules_detail.img07),
+    ImageRule("IMG08", "SR repeats a texture", rules_detail.img08),
+    ImageRule("IMG09", "Errors gather at the border", rules_detail.img09),
+    ImageRule("IMG10", "SR is shifted against LR", rules_detail.img10),
+    ImageRule("IMG11", "SR is blank", rules_radiometry.img11),
+)
+"""Checks of tiles; the guard leaves them out, a raster is judged by them alone."""
 
 RULES: Final[tuple[Rule, ...]] = (
     Rule("LOG01", "Too few rows to judge by", rules_log.log01),
@@ -91,6 +131,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("SYS04", "The run stopped without saying so", rules_system.sys04),
     Rule("SYS05", "Validation takes much of the time", rules_system.sys05),
     Rule("SYS06", "The run failed", rules_system.sys06),
-    Rule("IMG01", "The images show a grid-locked pattern", rules_images.img01),
-    Rule("IMG03", "The grid is in the HR images already", rules_images.img03),
+    *(image.of_run() for image in IMAGE_RULES[:3]),
+    Rule("IMG06", "Fine detail is missing or invented", rules_detail.img06),
+    *(image.of_run() for image in IMAGE_RULES[3:]),
 )

@@ -145,12 +145,45 @@ LOG_GAP: Final = 10
 GRID_Z: Final = 5.0
 GRID_P: Final = 0.005
 GRID_INFO: Final = 0.0015
-GRID_WARN: Final = 0.005
-GRID_ERROR: Final = 0.015
-GRID_TEXTURE_WARN: Final = 0.5
-"""Pattern against the quietest texture of the tiles."""
+GRID_IN_PRODUCT: Final = (0.005, 0.015, 0.5)
+"""Warning, error, and pattern against the quietest texture of the tiles that makes a warning."""
+GRID_IN_RUN: Final = (0.02, 0.05, 1.0)
+"""The same of a run: healthy short trainings on Sentinel-2 end at 0.2 to 1.3 % (benchmarks/)."""
 GRID_VALIDATIONS: Final = 3
 GRID_MAX_TILES: Final = 16
 """More change nothing above the practical gate of 0.15 %, and cost time."""
 GRID_SURE_TILES: Final = 16
 GRID_HR_SHARE: Final = 0.5
+GROWTH_VALIDATIONS: Final = 6
+GROWTH_MAX: Final = 12
+GROWTH_FACTOR: Final = 1.5
+GROWTH_P: Final = 0.05
+GROWTH_WARN: Final = 0.005
+SATURATED_SHARE: Final = 0.005
+BEYOND_SLACK: Final = 0.1
+"""Share of HR's range by which a value must lie outside of it to count."""
+BEYOND_SHARE: Final = 0.02
+BIAS_P: Final = 0.01
+BIAS_INFO: Final = 0.02
+BIAS_WARN: Final = 0.1
+BIAS_ERROR: Final = 0.3
+"""Shares of the band's range; healthy trainings of a thousand steps still end at up to 0.06."""
+BLANK_SHARE: Final = 0.05
+DETAIL_SMOOTH: Final = 0.25
+DETAIL_INVENTED: Final = 1.3
+DETAIL_NOISE: Final = 3.0
+BLOCKY: Final = 2.0
+"""Steps at cell edges over those inside, against HR or bicubic; healthy trainings: up to 1.3."""
+REPEATED_SIGMAS: Final = 8.0
+REPEATED_TILES: Final = 0.6
+BORDER_RATIO: Final = 2.0
+SHIFT_LR_PX: Final = 0.25
+"""Healthy trainings: up to 0.1."""
+MIN_SHIFT_PX: Final = 12
+RASTER_TILES: Final = 64
+RASTER_BANDS: Final = 12
+RASTER_TRIES: Final = 2048
+RASTER_FILL: Final = 0.05
+"""Share of a tile with the least value of every band at once: untagged fill."""
+GAIN_INDEX_RANDOM: Final = 0.5
+"""Trainings that started with ICNR end at 0.1 to 0.25, others at 0.7 to 0.85."""
