@@ -26,6 +26,9 @@ MIN_TILES: Final = 4
 MIN_CELLS: Final = 8
 """A tile must hold so many cells of the grid along each side."""
 
+MIN_LINES: Final = 5
+"""Tiles of one image must lie in so many rows and columns."""
+
 _BORDER_CELLS: Final = 2
 """The outermost cells show padding, not the network."""
 _HUBER: Final = 3.0
@@ -41,9 +44,9 @@ class CheckerboardScore:
     amplitude: float
     """Root mean square of the pattern as a share of the value range, unbiased; negative = none."""
     z: float
-    """Standard deviations above what random phases give."""
+    """Standard deviations above what random phases give; of several ways to group tiles the least."""
     p: float
-    """Share of random phases that give as much; 0.001 is the least possible."""
+    """Share of random phases that give as much, likewise the largest; 0.001 is the least possible."""
     period2_share: float
     """Share of the pattern's energy at a period of 2 px: made by the last upsampling stage."""
     pattern: Pattern
@@ -56,7 +59,10 @@ class CheckerboardScore:
 
 
 def checkerboard_score(
-    tiles: ArrayLike, scale: int, value_range: float | ArrayLike | None = None
+    tiles: ArrayLike,
+    scale: int,
+    value_range: float | ArrayLike | None = None,
+    places: ArrayLike | None = None,
 ) -> CheckerboardScore:
     """Scores SR tiles for a pattern locked to the grid of `scale` output px.
 
@@ -65,6 +71,10 @@ def checkerboard_score(
         scale: SR px per LR px along a side; 2 or more.
         value_range: Ordinary range of the data (98th minus 2nd percentile of the LR set), one
             number or one per band; by default that of the tiles.
+        places: (N, 2) row and column of each tile in a lattice on one image. What runs along the
+            image, such as a street, then counts once and not in every tile that it passes, and so
+            does what fills a quarter; see `lines_suffice`. By default every tile shows another
+            place.
 
     Raises:
         ValueError: too few tiles (4, with scale 2: 6), tiles smaller than 8 cells, or no range.
@@ -79,7 +89,8 @@ def checkerboard_score(
         ranges = high - low
     else:
         ranges = np.broadcast_to(np.asarray(value_range, np.float64), (bands,))
-    scores = [_score_band(stack[:, b], scale, float(ranges[b]), b) for b in range(bands)]
+    draws = _random_phases(len(stack), scale, None if places is None else np.asarray(places))
+    scores = [_score_band(stack[:, b], scale, float(ranges[b]), b, draws) for b in range(bands)]
     return max(scores, key=lambda score: score.z)
 
 
@@ -129,14 +140,57 @@ def _check(stack: Tiles, scale: int) -> None:
         raise ValueError(f"tiles of {stack.shape[2:]} px; at least {MIN_CELLS * scale} px a side")
 
 
-def _score_band(tiles: Tiles, scale: int, value_range: float, band: int) -> CheckerboardScore:
+Draws = NDArray[np.int64]
+
+
+def _random_phases(num: int, scale: int, places: Pattern | None) -> list[Draws]:
+    """Random phases (999, N) of all tiles, once for every way in which tiles may belong together."""
+    rng = np.random.default_rng(_SEED)
+    alone = np.arange(num)
+    groups = [(alone, alone)]
+    if places is not None and lines_suffice(places):
+        rows, columns = (np.unique(axis, return_inverse=True)[1] for axis in np.transpose(places))
+        quarter = rows // _group_size(rows) * num + columns // _group_size(columns)
+        quarter = np.unique(quarter, return_inverse=True)[1]
+        groups += [(rows, columns), (quarter, quarter)]
+    found = []
+    for vertical, horizontal in groups:
+        if vertical is horizontal:
+            found.append(
+                rng.integers(scale**2, size=(_NULL_SHIFTS, int(vertical.max()) + 1))[:, vertical]
+            )
+            continue
+        dy, dx = (
+            rng.integers(scale, size=(_NULL_SHIFTS, int(group.max()) + 1))[:, group]
+            for group in (vertical, horizontal)
+        )
+        found.append(dy * scale + dx)
+    return found
+
+
+def lines_suffice(places: ArrayLike) -> bool:
+    """Whether there are enough rows and columns of tiles to tell a street from an artefact."""
+    rows, columns = np.transpose(np.asarray(places))
+    return min(len(np.unique(rows)), len(np.unique(columns))) >= MIN_LINES
+
+
+def _group_size(axis: NDArray[np.intp]) -> int:
+    """Rows or columns of tiles in a quarter, so that there are about four along the axis."""
+    return max(1, math.ceil((int(axis.max()) + 1) / 4))
+
+
+def _score_band(
+    tiles: Tiles, scale: int, value_range: float, band: int, draws: list[Draws]
+) -> CheckerboardScore:
     patterns, flatness = _phase_patterns(tiles, scale)
     scaled = _capped(patterns)
     weights = 1.0 / np.maximum(flatness, max(float(np.quantile(flatness, 0.25)), _tiny(tiles)))
-    power, null = _common_power(scaled, weights)
-    spread = float(null.std())
-    z = (power - float(null.mean())) / spread if spread > 0 else 0.0
-    p = (1 + int(np.count_nonzero(null >= power))) / (len(null) + 1)
+    power, nulls = _common_power(scaled, weights, draws)
+    z, p = math.inf, 0.0
+    for null in nulls:
+        spread = float(null.std())
+        z = min(z, (power - float(null.mean())) / spread if spread > 0 else 0.0)
+        p = max(p, (1 + int(np.count_nonzero(null >= power))) / (len(null) + 1))
     mean = np.tensordot(weights, scaled, 1) / weights.sum()
     rms = math.copysign(math.sqrt(abs(power)), power)
     texture = float(np.median(flatness))
@@ -219,8 +273,10 @@ def _capped(patterns: Pattern) -> Pattern:
     return np.asarray(patterns * factor[:, None, None])
 
 
-def _common_power(patterns: Pattern, weights: Pattern) -> tuple[float, Pattern]:
-    """Unbiased power of the common pattern, and the same after random shifts of every tile."""
+def _common_power(
+    patterns: Pattern, weights: Pattern, draws: list[Draws]
+) -> tuple[float, list[Pattern]]:
+    """Unbiased power of the common pattern, and the same after each set of random shifts."""
     num, scale, _ = patterns.shape
     own = float((weights**2 * (patterns**2).sum(axis=(1, 2))).sum())
     pairs = float(weights.sum() ** 2 - (weights**2).sum()) * scale**2
@@ -229,13 +285,14 @@ def _common_power(patterns: Pattern, weights: Pattern) -> tuple[float, Pattern]:
         [np.roll(weighted, (dy, dx), axis=(1, 2)) for dy in range(scale) for dx in range(scale)],
         axis=1,
     ).reshape(num, scale**2, scale**2)
-    draws = np.random.default_rng(_SEED).integers(scale**2, size=(_NULL_SHIFTS, num))
-    total = np.zeros((_NULL_SHIFTS, scale**2))
-    for tile in range(num):
-        total += shifted[tile, draws[:, tile]]
-    null = ((total**2).sum(axis=1) - own) / pairs
+    nulls = []
+    for drawn in draws:
+        total = np.zeros((len(drawn), scale**2))
+        for tile in range(num):
+            total += shifted[tile, drawn[:, tile]]
+        nulls.append(((total**2).sum(axis=1) - own) / pairs)
     power = float((weighted.sum(axis=0) ** 2).sum() - own) / pairs
-    return power, null
+    return power, nulls
 
 
 def _period_two_share(pattern: Pattern) -> float:

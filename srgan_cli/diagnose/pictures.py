@@ -40,6 +40,8 @@ class Pictures:
     """Files of all validations, oldest first."""
     chosen: NDArray[np.bool_] | None = None
     """Which tiles of those files these are."""
+    places: NDArray[np.intp] | None = None
+    """(N, 2) row and column of each tile, where all are from one image."""
     _cache: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property

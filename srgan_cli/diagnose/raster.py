@@ -9,20 +9,22 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from srgan_cli.checkerboard import MIN_CELLS, enough_tiles
+from srgan_cli.data.rasters import gdal_env, image_bands, open_raster, read_pixels
 from srgan_cli.diagnose import thresholds as limit
 from srgan_cli.diagnose.engine import examine_pictures
 from srgan_cli.diagnose.images import Tiles, value_range
 from srgan_cli.diagnose.lossless import refuse_pictures_for_the_screen
 from srgan_cli.diagnose.pictures import Pictures
 from srgan_cli.diagnose.report import Report
-from srgan_cli.data.rasters import gdal_env, image_bands, open_raster, read_pixels
 from srgan_cli.errors import RefusedError
 
 _CACHE_BYTES: Final = 64 * 2**20
+_SEED: Final = 20240229
 
 
 def diagnose_raster(path: Path, scale: int | None = None, lr: Path | None = None) -> Report:
@@ -129,13 +131,15 @@ def _refuse_other_ground(
 
 @dataclass(frozen=True)
 class _Cut:
-    """Tiles without nodata."""
+    """Tiles without nodata, on a lattice with uneven steps."""
 
     side_px: int
     sr: Tiles
     lr: Tiles | None
     bands: tuple[int, ...]
     """From 1."""
+    places: NDArray[np.intp]
+    """(N, 2) row and column in the lattice."""
 
 
 def _judge(sr: DatasetReader, lr: DatasetReader | None, scale: int, path: Path) -> Report:
@@ -147,6 +151,7 @@ def _judge(sr: DatasetReader, lr: DatasetReader | None, scale: int, path: Path) 
         sr=(cut.sr,),
         band_range=value_range(reference),
         lr=cut.lr,
+        places=cut.places,
     )
     notes = []
     if not _whole_cells(sr, scale):
@@ -166,17 +171,21 @@ def _judge(sr: DatasetReader, lr: DatasetReader | None, scale: int, path: Path) 
 def _cut(sr: DatasetReader, lr: DatasetReader | None, scale: int, path: Path) -> _Cut:
     bands = _data_bands(sr)
     side = _side_px(sr, scale)
+    rows, columns = _starts(sr.height, side, scale), _starts(sr.width, side, scale)
     taken: list[Tiles] = []
     below: list[Tiles] = []
-    for row, column in _places(sr.height // side, sr.width // side):
-        tile = _read(sr, bands, row * side, column * side, side)
-        small = side // scale
-        part = None if lr is None else _read(lr, bands, row * small, column * small, small)
-        if tile is None or (lr is not None and part is None):
+    places = []
+    for row, column in _in_order(len(rows), len(columns)):
+        tile = _read(sr, bands, rows[row], columns[column], side)
+        if tile is None:
             continue
-        taken.append(tile)
-        if part is not None:
+        if lr is not None:
+            part = _read(lr, bands, rows[row] // scale, columns[column] // scale, side // scale)
+            if part is None:
+                continue
             below.append(part)
+        taken.append(tile)
+        places.append((row, column))
         if len(taken) == limit.RASTER_TILES:
             break
     if len(taken) < enough_tiles(scale):
@@ -185,7 +194,8 @@ def _cut(sr: DatasetReader, lr: DatasetReader | None, scale: int, path: Path) ->
             f"{enough_tiles(scale)}",
             "give a larger image, or one with less nodata",
         )
-    return _Cut(side, np.stack(taken), np.stack(below) if below else None, bands)
+    below_all = np.stack(below) if below else None
+    return _Cut(side, np.stack(taken), below_all, bands, np.array(places))
 
 
 def _data_bands(dataset: DatasetReader) -> tuple[int, ...]:
@@ -198,36 +208,41 @@ def _data_bands(dataset: DatasetReader) -> tuple[int, ...]:
 
 
 def _side_px(dataset: DatasetReader, scale: int) -> int:
-    """128 px, in small images less, so that there are 16 tiles where that is possible."""
+    """128 px, in small images less, so that the lattice has 6 rows and 6 columns where possible."""
     least = MIN_CELLS * scale
     for side in (128, 96, 64, 48, 32):
-        fits = (dataset.height // side) * (dataset.width // side)
-        if side % scale == 0 and side >= least and fits >= limit.GRID_SURE_TILES:
+        lines = min(_num_lines(length, side) for length in (dataset.height, dataset.width))
+        if side % scale == 0 and side >= least and lines >= limit.RASTER_LINES:
             return side
     return least
 
 
-def _places(rows: int, columns: int) -> Iterator[tuple[int, int]]:
-    """Cells of a grid of disjoint tiles, spread evenly from the first on; the same ones every time.
+def _num_lines(length: int, side: int) -> int:
+    """Rows or columns of tiles along a side of the image, with room to move each of them."""
+    return min(int(length / (1.25 * side)), limit.RASTER_MOST_LINES) or min(1, length // side)
 
-    A generalised golden-ratio sequence (Roberts 2018); every cell once, up to a bound that keeps
-    images that are nearly all nodata from being read whole.
+
+def _starts(length: int, side: int, scale: int) -> list[int]:
+    """First pixels of the rows or columns of tiles, multiples of the scale with uneven steps.
+
+    With even steps, streets whose period divides the step would stand alike in all tiles.
     """
-    seen: set[tuple[int, int]] = set()
-    tries = min(4 * rows * columns, limit.RASTER_TRIES)
-    for index in range(tries):
-        v, u = ((0.5 + index * each) % 1.0 for each in (0.7548776662466927, 0.5698402909980532))
-        place = (int(v * rows), int(u * columns))
-        if place not in seen:
-            seen.add(place)
-            yield place
-    if rows * columns <= limit.RASTER_TRIES:
-        yield from (
-            (row, column)
-            for row in range(rows)
-            for column in range(columns)
-            if (row, column) not in seen
-        )
+    num = _num_lines(length, side)
+    rng = np.random.default_rng(_SEED)
+    room = length / max(num, 1)
+    moved = rng.uniform(0, max(room - side - scale, 0), num)
+    return [int((index * room + moved[index]) // scale * scale) for index in range(num)]
+
+
+def _in_order(rows: int, columns: int) -> Iterator[tuple[int, int]]:
+    """All places of the lattice, spread evenly from the first on; the same order every time.
+
+    A generalised golden-ratio sequence (Roberts 2018), then what it has left out.
+    """
+    steps = np.arange(4 * rows * columns)[:, None] * (0.7548776662466927, 0.5698402909980532)
+    first = (((0.5 + steps) % 1.0) * (rows, columns)).astype(int)
+    every = [(row, column) for row in range(rows) for column in range(columns)]
+    yield from dict.fromkeys([*((int(row), int(column)) for row, column in first), *every])
 
 
 def _read(

@@ -135,6 +135,11 @@ class Report:
         return SEVERITIES.index(self.worst) >= SEVERITIES.index(severity)
 
     @property
+    def _grid_unknown(self) -> bool:
+        missing = (skipped.code == "IMG01" for skipped in self.not_checked)
+        return self.subject != "training" and any(missing)
+
+    @property
     def verdict(self) -> str:
         """One sentence."""
         errors, warnings, infos = self.count("error"), self.count("warn"), self.count("info")
@@ -145,15 +150,19 @@ class Report:
         if warnings:
             return f"this {self.subject} needs attention: {counts}"
         codes = [one.code for one in self.findings] + [one.code for one in self.not_checked]
-        short = "LOG01" in codes
-        words = (
-            "too little log to judge by: nothing alarming in it"
-            if short
-            else "healthy: nothing needs to change"
-            if self.subject == "training"
-            else f"clean: nothing is wrong with this {self.subject}"
-        )
+        words = _GOOD[self.subject, "LOG01" in codes or self._grid_unknown]
         return f"{words} ({counts})" if counts else words
+
+
+_GOOD: Final[Mapping[tuple[str, bool], str]] = {
+    ("training", False): "healthy: nothing needs to change",
+    ("training", True): "too little log to judge by: nothing alarming in it",
+    ("image", False): "clean: nothing is wrong with this image",
+    ("image", True): "too small to judge its grid by: nothing else is wrong with it",
+    ("generator", False): "clean: nothing is wrong with this generator",
+    ("generator", True): "its grid could not be judged",
+}
+"""(subject, whether too little is known) -> the verdict without a warning."""
 
 
 def _plural(count: int, word: str) -> str:

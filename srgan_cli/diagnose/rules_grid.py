@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from srgan_cli.checkerboard import CheckerboardScore
 from srgan_cli.diagnose import knobs
 from srgan_cli.diagnose import thresholds as limit
 from srgan_cli.diagnose.pictures import Pictures
@@ -32,7 +33,7 @@ def img01(pictures: Pictures) -> Finding | NotChecked | None:
         return None
     last = scores.sr[-1]
     stage = "the last" if last.period2_share > 0.5 else "an earlier"
-    sure = last.num_tiles >= limit.GRID_SURE_TILES or pictures.kind == "probe"
+    sure = _sure(last, pictures)
     unsure = f"; unconfirmed with {last.num_tiles} tiles: could be a periodic texture"
     return Finding(
         "IMG01",
@@ -55,6 +56,11 @@ def img01(pictures: Pictures) -> Finding | NotChecked | None:
         _remedies(pictures),
         "high" if sure else "low",
     )
+
+
+def _sure(score: CheckerboardScore, pictures: Pictures) -> bool:
+    """Whether nothing else than the generator can have made a pattern."""
+    return pictures.kind == "probe" or score.num_tiles >= limit.GRID_SURE_TILES
 
 
 def _where(pictures: Pictures) -> str:

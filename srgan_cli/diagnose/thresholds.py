@@ -182,7 +182,9 @@ SHIFT_LR_PX: Final = 0.25
 MIN_SHIFT_PX: Final = 12
 RASTER_TILES: Final = 64
 RASTER_BANDS: Final = 12
-RASTER_TRIES: Final = 2048
+RASTER_LINES: Final = 6
+RASTER_MOST_LINES: Final = 32
+"""Rows and columns of tiles that are looked at; 64 valid tiles among them suffice."""
 RASTER_FILL: Final = 0.05
 """Share of a tile with the least value of every band at once: untagged fill."""
 GAIN_INDEX_RANDOM: Final = 0.5

@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from srgan_cli.checkerboard import (
     MIN_CELLS,
+    MIN_LINES,
     CheckerboardScore,
     amplitude_samples,
     checkerboard_score,
     enough_tiles,
+    lines_suffice,
 )
 from srgan_cli.diagnose import thresholds as limit
 from srgan_cli.diagnose.pictures import Pictures, UnusableError, load_tiles, step_of
@@ -62,13 +64,19 @@ def _measure(pictures: Pictures) -> GridScores | str:
         )
     if min(tiles.shape[2:]) < MIN_CELLS * scale:
         return f"tiles of {tiles.shape[2]} px are too small; needs {MIN_CELLS * scale} (Data.val_crop_px)"
+    if pictures.places is not None and not lines_suffice(pictures.places):
+        return (
+            f"the image is too small to tell a street from an artefact: {len(tiles)} tiles of "
+            f"{tiles.shape[2]} px; needs {MIN_LINES} rows and columns of them"
+        )
     if not np.all(pictures.band_range > 0):
         return "the LR tiles are constant" if pictures.lr is not None else "a band is constant"
     chosen = _chosen(pictures)
     return GridScores(
         scale=scale,
         sr=tuple(
-            checkerboard_score(stack[chosen], scale, pictures.band_range) for stack in pictures.sr
+            checkerboard_score(stack[chosen], scale, pictures.band_range, pictures.places)
+            for stack in pictures.sr
         ),
         hr=None
         if pictures.hr is None
