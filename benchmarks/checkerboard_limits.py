@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from rasterio.enums import Resampling
 from rasterio.io import MemoryFile
 
+from srgan_cli.data.rasters import open_raster
 from srgan_cli.diagnose.images import value_range
 from srgan_cli.diagnose.raster import diagnose_raster
 
@@ -125,7 +126,7 @@ def judged(image: Image, scale: int, folder: Path) -> tuple[bool, float]:
 
 def read_scene(path: Path, most_px: int = 1024) -> Image:
     """(C, H, W), at most so many pixels a side."""
-    with rasterio.open(path) as dataset:
+    with open_raster(str(path)) as dataset:
         image: Image = dataset.read()
     return image[:, :most_px, :most_px]
 

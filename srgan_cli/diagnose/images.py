@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -75,14 +76,16 @@ def shift_px(moved: Tiles, still: Tiles) -> tuple[float, float]:
     """(rows, columns) by which `moved` lies further down and right than `still`, in their pixels.
 
     From the phase of the cross spectrum at low frequencies, summed over tiles and bands (Kuglin and
-    Hines 1975), by least squares; exact to a few hundredths for shifts below two pixels.
+    Hines 1975), by least squares; right to a tenth of a pixel for shifts below two.
     """
     spectrum = _cross_spectrum(moved, still)
     height, width = moved.shape[2:]
     fy, fx = np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None]
-    low = (np.hypot(fy, fx) <= _LOW_FREQUENCY) & (np.hypot(fy, fx) > 0)
+    # The window stands still: what is not much longer in frequency than it would say no shift.
+    least = 1.5 / min(height, width)
+    low = (np.hypot(fy, fx) <= _LOW_FREQUENCY) & (np.hypot(fy, fx) > least)
     fy, fx = np.broadcast_arrays(fy, fx)
-    weight = np.abs(spectrum[low])
+    weight = np.sqrt(np.abs(spectrum[low]))
     rows = columns = 0.0
     for _ in range(4):
         turned = spectrum * np.exp(2j * math.pi * (fy * rows + fx * columns))
@@ -125,13 +128,21 @@ def sign_test(differences: Floats) -> float:
     return float(min(1.0, 2 * tail))
 
 
-def repeated_texture(sr: Tiles, hr: Tiles, scale: int) -> tuple[float, float, float]:
-    """The strongest spectral peak that SR has and HR does not, away from the grid's frequencies.
+@dataclass(frozen=True)
+class Peak:
+    """A peak of the spectrum of SR over that of HR."""
 
-    Returns:
-        Its height in robust standard deviations of the log spectral ratio among its neighbours, its
-        period in pixels, and the share of the tiles that have it.
-    """
+    sigmas: float
+    """Height above its neighbours in robust standard deviations of the log spectral ratio."""
+    times: float
+    """Power against that of its neighbours."""
+    period_px: float
+    share: float
+    """Share of the tiles that have it."""
+
+
+def repeated_texture(sr: Tiles, hr: Tiles, scale: int) -> Peak:
+    """The strongest spectral peak that SR has and HR does not, away from the grid's frequencies."""
     ratios = np.log(_spectra(sr) / _spectra(hr))
     mean = ratios.mean(axis=0)
     rest = mean - _local_median(mean)
@@ -146,7 +157,12 @@ def repeated_texture(sr: Tiles, hr: Tiles, scale: int) -> tuple[float, float, fl
         [1.4826 * np.median(np.abs(each[free] - np.median(each[free]))) for each in ratios]
     )
     period = 1 / float(np.hypot(fy[at[0], 0], fx[0, at[1]]))
-    return float(heights[at]), period, float((own > 2 * spread).mean())
+    return Peak(
+        sigmas=float(heights[at]),
+        times=float(np.exp(rest[at])),
+        period_px=period,
+        share=float((own > np.maximum(2 * spread, math.log(2))).mean()),
+    )
 
 
 def _spectra(tiles: Tiles) -> Floats:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
-from srgan_cli.checkerboard import MIN_CELLS, enough_tiles
+from srgan_cli.checkerboard import BORDER_CELLS, MIN_CELLS, enough_tiles, lines_suffice
 from srgan_cli.data.rasters import gdal_env, image_bands, open_raster, read_pixels
 from srgan_cli.diagnose import thresholds as limit
 from srgan_cli.diagnose.engine import examine_pictures
@@ -169,33 +169,58 @@ def _judge(sr: DatasetReader, lr: DatasetReader | None, scale: int, path: Path) 
 
 
 def _cut(sr: DatasetReader, lr: DatasetReader | None, scale: int, path: Path) -> _Cut:
-    bands = _data_bands(sr)
-    side = _side_px(sr, scale)
-    rows, columns = _starts(sr.height, side, scale), _starts(sr.width, side, scale)
+    """The largest tiles of which enough rows and columns are free of nodata."""
+    cuts = []
+    for core in _cores(scale):
+        cut = _cut_with(sr, lr, scale, core)
+        if cut is None:
+            continue
+        cuts.append(cut)
+        if len(cut.sr) >= limit.GRID_SURE_TILES and lines_suffice(cut.places):
+            return cut
+    most = max(cuts, key=lambda cut: len(cut.sr), default=None)
+    if most is None or len(most.sr) < enough_tiles(scale):
+        raise RefusedError(
+            f"{path}: {0 if most is None else len(most.sr)} tiles of {MIN_CELLS * scale} px "
+            f"without nodata or fill; scale {scale} needs {enough_tiles(scale)}",
+            "give a larger image, or one with less nodata",
+        )
+    return most
+
+
+def _cores(scale: int) -> list[int]:
+    """Sides of what is judged of a tile, from the largest on."""
+    least = MIN_CELLS * scale - 2 * _margin(scale)
+    return [*(core for core in (96, 64, 48, 32) if core % scale == 0 and core > least), least]
+
+
+def _margin(scale: int) -> int:
+    """What a tile has around its core, where the score only needs neighbours."""
+    return BORDER_CELLS * scale
+
+
+def _cut_with(sr: DatasetReader, lr: DatasetReader | None, scale: int, core: int) -> _Cut | None:
+    bands, side = _data_bands(sr), core + 2 * _margin(scale)
+    rows, columns = _starts(sr.height, core, scale), _starts(sr.width, core, scale)
     taken: list[Tiles] = []
     below: list[Tiles] = []
     places = []
     for row, column in _in_order(len(rows), len(columns)):
         tile = _read(sr, bands, rows[row], columns[column], side)
-        if tile is None:
-            continue
+        part = tile
         if lr is not None:
             part = _read(lr, bands, rows[row] // scale, columns[column] // scale, side // scale)
-            if part is None:
-                continue
-            below.append(part)
+        if tile is None or part is None or _is_fill(part):
+            continue
         taken.append(tile)
+        if lr is not None:
+            below.append(part)
         places.append((row, column))
         if len(taken) == limit.RASTER_TILES:
             break
-    if len(taken) < enough_tiles(scale):
-        raise RefusedError(
-            f"{path}: {len(taken)} tiles of {side} px without nodata; scale {scale} needs "
-            f"{enough_tiles(scale)}",
-            "give a larger image, or one with less nodata",
-        )
-    below_all = np.stack(below) if below else None
-    return _Cut(side, np.stack(taken), below_all, bands, np.array(places))
+    if not taken:
+        return None
+    return _Cut(side, np.stack(taken), np.stack(below) if below else None, bands, np.array(places))
 
 
 def _data_bands(dataset: DatasetReader) -> tuple[int, ...]:
@@ -207,31 +232,19 @@ def _data_bands(dataset: DatasetReader) -> tuple[int, ...]:
     return tuple(data[place] for place in places)
 
 
-def _side_px(dataset: DatasetReader, scale: int) -> int:
-    """128 px, in small images less, so that the lattice has 6 rows and 6 columns where possible."""
-    least = MIN_CELLS * scale
-    for side in (128, 96, 64, 48, 32):
-        lines = min(_num_lines(length, side) for length in (dataset.height, dataset.width))
-        if side % scale == 0 and side >= least and lines >= limit.RASTER_LINES:
-            return side
-    return least
-
-
-def _num_lines(length: int, side: int) -> int:
-    """Rows or columns of tiles along a side of the image, with room to move each of them."""
-    return min(int(length / (1.25 * side)), limit.RASTER_MOST_LINES) or min(1, length // side)
-
-
-def _starts(length: int, side: int, scale: int) -> list[int]:
+def _starts(length: int, core: int, scale: int) -> list[int]:
     """First pixels of the rows or columns of tiles, multiples of the scale with uneven steps.
 
-    With even steps, streets whose period divides the step would stand alike in all tiles.
+    With even steps, streets whose period divides the step would stand alike in all tiles. Cores do
+    not overlap; the margins of the tiles around them may.
     """
-    num = _num_lines(length, side)
-    rng = np.random.default_rng(_SEED)
+    margin = _margin(scale)
+    num = min(int(length / (1.25 * core)), limit.RASTER_MOST_LINES)
     room = length / max(num, 1)
-    moved = rng.uniform(0, max(room - side - scale, 0), num)
-    return [int((index * room + moved[index]) // scale * scale) for index in range(num)]
+    moved = np.random.default_rng(_SEED).uniform(0, max(room - core - scale, 0), num)
+    last = (length - core - 2 * margin) // scale * scale
+    starts = (int((index * room + moved[index]) // scale * scale) - margin for index in range(num))
+    return sorted({min(max(start, 0), last) for start in starts if last >= 0})
 
 
 def _in_order(rows: int, columns: int) -> Iterator[tuple[int, int]]:
@@ -248,10 +261,12 @@ def _in_order(rows: int, columns: int) -> Iterator[tuple[int, int]]:
 def _read(
     dataset: DatasetReader, bands: tuple[int, ...], row: int, column: int, side: int
 ) -> Tiles | None:
-    """(C, side, side), or None where a pixel is invalid or the tile is filled with one value."""
+    """(C, side, side), or None where a pixel is invalid."""
     tile, valid = read_pixels(dataset, Window(column, row, side, side), bands)
-    if not valid.all():
-        return None
-    # Fill that no tag names: one value in all bands for a good part of the tile.
-    lowest = (tile == tile.min(axis=(1, 2), keepdims=True)).all(axis=0).mean()
-    return None if lowest > limit.RASTER_FILL else tile
+    return tile if valid.all() else None
+
+
+def _is_fill(tile: Tiles) -> bool:
+    """Whether a good part of a tile has the least value of every band at once: fill without a tag."""
+    lowest = (tile == tile.min(axis=(1, 2), keepdims=True)).all(axis=0)
+    return bool(lowest.mean() > limit.RASTER_FILL)

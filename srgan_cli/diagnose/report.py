@@ -25,7 +25,7 @@ CAUSES: Final[Mapping[str, tuple[str, ...]]] = {
     "GAN10": ("GAN09", "SCH04", "IMG06"),
     "GAN08": ("GAN07", "IMG06"),
     "EMA01": ("FIT01", "FIT02", "FIT03", "EMA02", "NUM04", "NUM05", "SCH12", "IMG04", "IMG05"),
-    "EMA02": ("FIT02", "IMG04", "IMG05", "IMG09"),
+    "EMA02": ("FIT02", "IMG04", "IMG05", "IMG09", "IMG10"),
     "EMA04": ("EMA02", "FIT02"),
     "FIT01": ("FIT02", "GAN05"),
     "SCH10": ("SCH08", "SCH09", "SCH14"),
@@ -33,7 +33,7 @@ CAUSES: Final[Mapping[str, tuple[str, ...]]] = {
     "IMG07": ("IMG01", "IMG02"),
     "IMG11": ("IMG04", "IMG05", "IMG07", "IMG09"),
     "SCH08": ("SCH09",),
-    "NUM04": ("NUM05", "FIT02", "IMG04", "IMG05", "IMG06"),
+    "NUM04": ("NUM05", "FIT02", "IMG04", "IMG05", "IMG06", "IMG08", "IMG10"),
     "NUM05": ("NUM03", "FIT02", "FIT03", "SCH02", "SCH06", "IMG04", "IMG05", "IMG06"),
 }
 """One cause, one finding: when the key's finding exists, those on the right belong to it."""

@@ -125,15 +125,17 @@ def img08(pictures: Pictures) -> Finding | NotChecked | None:
     if few or len(pictures.sr) < limit.GRID_VALIDATIONS:
         return NotChecked("IMG08", "too few or too small tiles, or fewer than three validations")
     peaks = [repeated_texture(tiles, pictures.hr, pictures.scale) for tiles in pictures.sr]
-    heights, periods, shares = (np.array(each) for each in zip(*peaks, strict=True))
-    steady = float(periods.max() - periods.min()) <= 0.1 * float(np.median(periods))
-    if (
-        float(heights.min()) < limit.REPEATED_SIGMAS
-        or float(shares.min()) < limit.REPEATED_TILES
-        or not steady
-    ):
+    periods = [peak.period_px for peak in peaks]
+    steady = max(periods) - min(periods) <= 0.1 * float(np.median(periods))
+    plain = all(
+        peak.sigmas >= limit.REPEATED_SIGMAS
+        and peak.times >= limit.REPEATED_TIMES
+        and peak.share >= limit.REPEATED_TILES
+        for peak in peaks
+    )
+    if not plain or not steady:
         return None
-    period = float(periods[-1])
+    last = peaks[-1]
     remedies = []
     if pictures.log is not None:
         remedies.append(knobs.weaker_beta(pictures.log, 3, "content must decide where texture is"))
@@ -141,10 +143,15 @@ def img08(pictures: Pictures) -> Finding | NotChecked | None:
         "IMG08",
         "warn",
         "SR repeats a texture",
-        f"a texture with a period of {period:.1f} px is in {float(shares[-1]):.0%} of the tiles of SR, and not in HR (peak of {float(heights[-1]):.1f} sigma in the spectral ratio)",
+        f"a texture with a period of {last.period_px:.1f} px is in {last.share:.0%} of the tiles of SR, and not in HR ({last.times:.1f} times the power of its neighbours in the spectral ratio)",
         pictures.window,
         pictures.phase,
-        {"period_px": period, "sigmas": float(heights[-1]), "share": float(shares[-1])},
+        {
+            "period_px": last.period_px,
+            "times": last.times,
+            "sigmas": last.sigmas,
+            "share": last.share,
+        },
         tuple(remedies),
         "medium",
     )

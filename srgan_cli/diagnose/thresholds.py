@@ -176,13 +176,13 @@ BLOCKY: Final = 2.0
 """Steps at cell edges over those inside, against HR or bicubic; healthy trainings: up to 1.3."""
 REPEATED_SIGMAS: Final = 8.0
 REPEATED_TILES: Final = 0.6
+REPEATED_TIMES: Final = 3.0
 BORDER_RATIO: Final = 2.0
 SHIFT_LR_PX: Final = 0.25
 """Healthy trainings: up to 0.1."""
 MIN_SHIFT_PX: Final = 12
 RASTER_TILES: Final = 64
 RASTER_BANDS: Final = 12
-RASTER_LINES: Final = 6
 RASTER_MOST_LINES: Final = 32
 """Rows and columns of tiles that are looked at; 64 valid tiles among them suffice."""
 RASTER_FILL: Final = 0.05
