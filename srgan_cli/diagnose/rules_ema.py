@@ -24,11 +24,12 @@ def ema01(log: RunLog) -> Finding | NotChecked | None:
     if len(l1) < limit.CONSTANT_VALIDATIONS:
         return NotChecked("EMA01", f"{len(l1)} validations; needs {limit.CONSTANT_VALIDATIONS}")
     last = l1.values[-limit.CONSTANT_VALIDATIONS :]
-    if (
-        last.std() >= limit.CONSTANT_STD * abs(float(last.mean()))
-        or len(train) < limit.MIN_ADVERSARIAL_ROWS
-    ):
+    if last.std() >= limit.CONSTANT_STD * abs(float(last.mean())):
         return None
+    if len(train) < limit.MIN_ADVERSARIAL_ROWS:
+        return NotChecked(
+            "EMA01", f"{len(train)} rows of training L1; needs {limit.MIN_ADVERSARIAL_ROWS}"
+        )
     smooth = stats.running_median(train.values, 5)
     fell = float(smooth.max() / max(float(smooth[-1]), 1e-12))
     if fell < limit.TRAIN_FELL:

@@ -73,18 +73,26 @@ FROZEN_ROWS: Final = 5
 SPIKE_SIGMAS: Final = 7.0
 SPIKE_FACTOR: Final = 1.8
 SPIKE_GUARD_ROWS: Final = 3
+SPIKE_ALONE: Final = 4.0
+"""A single spike below this factor is a note: batches differ."""
 DIVERGED_FACTOR: Final = 2.0
 DIVERGED_SIGMAS: Final = 5.0
 DIVERGED_DB: Final = 3.0
 UNSTABLE_VALIDATION: Final = 0.25
 CLIPPED_SHARE: Final = 0.9
+CLIPPED_BY: Final = 2.0
+"""A gradient that is hardly longer than the limit keeps its length; healthy trainings have those."""
 NORM_HUGE: Final = 100.0
 
 # Schedule
 SHORT_PRETRAIN_SHARE: Final = 0.05
 SHORT_PRETRAIN_GAIN_INFO: Final = 0.12
 SHORT_PRETRAIN_GAIN_WARN: Final = 0.40
+SHORT_PRETRAIN_GAIN_SURE: Final = 0.20
+"""What is left of that gain when the slope is less steep by two standard errors."""
 TREND_P: Final = 0.05
+SURE_TREND_P: Final = 0.003
+"""What a warning needs that rests on a trend of a dozen rows alone."""
 ABRUPT_ROWS: Final = 2
 ABRUPT_JUMP: Final = 1.25
 ABRUPT_SIGMAS: Final = 5.0

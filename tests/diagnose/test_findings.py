@@ -306,7 +306,7 @@ def test_clipping_at_every_step(tmp_path: Path) -> None:
 
     found = only(diagnose_run(write_folder(Run(edit=large), tmp_path / "run")), "NUM06")
     assert found.severity == "info"
-    assert "above gradient_clip_val 1 in 100% of the rows" in found.message
+    assert "above gradient_clip_val 1 in 100% of the steps" in found.message
 
 
 def test_huge_gradients(tmp_path: Path) -> None:

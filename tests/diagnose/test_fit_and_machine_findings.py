@@ -158,3 +158,18 @@ def test_noise_of_memory_statistics_never_fails(tmp_path: Path) -> None:
         return values
 
     assert "SYS03" not in codes(folder(Run(edit=noisy), tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("norm", "share", "told"), [(1.5, 1.0, False), (6.0, 0.95, True), (6.0, 0.5, False)]
+)
+def test_clipped_steps_are_counted(norm: float, share: float, told: bool, tmp_path: Path) -> None:
+    def clipped(kind: str, step: int, values: Values) -> Values:
+        if kind == "train":
+            values |= {names.G_NORM: norm, names.G_CLIPPED: share}
+        return values
+
+    report = folder(Run(edit=clipped), tmp_path)
+    assert ("NUM06" in codes(report)) == told
+    if told:
+        assert "above gradient_clip_val 1 in 95% of the steps" in only(report, "NUM06").message
