@@ -23,7 +23,8 @@ def img01(pictures: Pictures) -> Finding | NotChecked | None:
 
     In finished images and in weights, 0.5 % (or half of the quietest texture) is a warning, 1.5 % an error. In a run, where every
     young generator has some of it and loses it by training on, 2 % (or as much as the quietest texture) is a warning,
-    5 % an error.
+    5 % an error; but where its settings are known to make patterns (no ICNR, a discriminator faster than half of the
+    generator's rate), the strict limits hold.
     """
     scores = grid_scores(pictures)
     if isinstance(scores, str):
@@ -76,7 +77,8 @@ def _things(pictures: Pictures) -> str:
 
 def _severity(scores: GridScores, pictures: Pictures) -> Severity:
     young = pictures.kind == "validations"
-    warn, error, texture = limit.GRID_IN_RUN if young else limit.GRID_IN_PRODUCT
+    lenient = young and not _settings_make_patterns(pictures)
+    warn, error, texture = limit.GRID_IN_RUN if lenient else limit.GRID_IN_PRODUCT
     severity: Severity = "info"
     if scores.amplitude >= error:
         severity = "error"
@@ -88,6 +90,15 @@ def _severity(scores: GridScores, pictures: Pictures) -> Severity:
     # One or two validations fluctuate too much for an error.
     few = young and len(scores.sr) < limit.GRID_VALIDATIONS
     return min(severity, "warn", key=SEVERITIES.index) if few else severity
+
+
+def _settings_make_patterns(pictures: Pictures) -> bool:
+    config = pictures.log.config if pictures.log else None
+    if config is None:
+        return False
+    unequal = config.generator.model_type != "rrdbnet" and not config.generator.use_icnr
+    # The factor keeps rates that are exactly half from failing by rounding.
+    return unequal or config.optimizers.d_rate > 0.5001 * config.optimizers.optim_g_lr
 
 
 def _remedies(pictures: Pictures) -> tuple[Remedy, ...]:
@@ -116,7 +127,8 @@ def img02(pictures: Pictures) -> Finding | NotChecked | None:
     """The grid-locked pattern grows: training makes it worse.
 
     Over the validations of the last phase its amplitude rises, by half or more from the first to the last third, beyond what
-    another choice of tiles could change. In a healthy training it falls. A warning from 0.5 % of the value range on.
+    another choice of tiles could change; counted from the full adversarial weight on. A warning from 1 % of the value
+    range on.
     """
     growth = growth_of(pictures)
     if isinstance(growth, str):

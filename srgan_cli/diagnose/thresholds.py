@@ -166,7 +166,7 @@ GROWTH_VALIDATIONS: Final = 6
 GROWTH_MAX: Final = 12
 GROWTH_FACTOR: Final = 1.5
 GROWTH_P: Final = 0.05
-GROWTH_WARN: Final = 0.005
+GROWTH_WARN: Final = 0.01
 SATURATED_SHARE: Final = 0.005
 BEYOND_SLACK: Final = 0.1
 """Share of HR's range by which a value must lie outside of it to count."""

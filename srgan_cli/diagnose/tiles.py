@@ -111,7 +111,8 @@ def growth_of(pictures: Pictures) -> Growth | str:
     grid = grid_scores(pictures)
     if isinstance(grid, str):
         return grid
-    start = pictures.log.t_adv or 0
+    # While the adversarial weight rises, so may a pattern.
+    start = pictures.log.t_full or pictures.log.t_adv or 0
     files = [file for file in pictures.history if step_of(file) > start]
     if len(files) < limit.GROWTH_VALIDATIONS:
         return (
