@@ -26,7 +26,10 @@ MIN_TILES: Final = 4
 MIN_CELLS: Final = 8
 """A tile must hold so many cells of the grid along each side."""
 
-_BORDER_CELLS: Final = 2
+MIN_LINES: Final = 5
+"""Tiles of one image must lie in so many rows and columns."""
+
+BORDER_CELLS: Final = 2
 """The outermost cells show padding, not the network."""
 _HUBER: Final = 3.0
 _BLOCK_PX: Final = 32
@@ -41,9 +44,9 @@ class CheckerboardScore:
     amplitude: float
     """Root mean square of the pattern as a share of the value range, unbiased; negative = none."""
     z: float
-    """Standard deviations above what random phases give."""
+    """Standard deviations above what random phases give; of several ways to group tiles the least."""
     p: float
-    """Share of random phases that give as much; 0.001 is the least possible."""
+    """Share of random phases that give as much, likewise the largest; 0.001 is the least possible."""
     period2_share: float
     """Share of the pattern's energy at a period of 2 px: made by the last upsampling stage."""
     pattern: Pattern
@@ -56,7 +59,10 @@ class CheckerboardScore:
 
 
 def checkerboard_score(
-    tiles: ArrayLike, scale: int, value_range: float | ArrayLike | None = None
+    tiles: ArrayLike,
+    scale: int,
+    value_range: float | ArrayLike | None = None,
+    places: ArrayLike | None = None,
 ) -> CheckerboardScore:
     """Scores SR tiles for a pattern locked to the grid of `scale` output px.
 
@@ -65,6 +71,10 @@ def checkerboard_score(
         scale: SR px per LR px along a side; 2 or more.
         value_range: Ordinary range of the data (98th minus 2nd percentile of the LR set), one
             number or one per band; by default that of the tiles.
+        places: (N, 2) row and column of each tile in a lattice on one image. What runs along the
+            image, such as a street, then counts once and not in every tile that it passes, so does
+            what fills a sixteenth, and tiles of one quarter are not compared with each other; see
+            `lines_suffice`. By default every tile shows another place.
 
     Raises:
         ValueError: too few tiles (4, with scale 2: 6), tiles smaller than 8 cells, or no range.
@@ -79,8 +89,39 @@ def checkerboard_score(
         ranges = high - low
     else:
         ranges = np.broadcast_to(np.asarray(value_range, np.float64), (bands,))
-    scores = [_score_band(stack[:, b], scale, float(ranges[b]), b) for b in range(bands)]
+    layout = _layout(len(stack), scale, None if places is None else np.asarray(places))
+    scores = [_score_band(stack[:, b], scale, float(ranges[b]), b, layout) for b in range(bands)]
     return max(scores, key=lambda score: score.z)
+
+
+def amplitude_samples(
+    tiles: ArrayLike, scale: int, value_range: float, num_samples: int = 400
+) -> NDArray[np.float64]:
+    """(num_samples,) amplitudes of one band's pattern, each over tiles drawn with replacement.
+
+    Their spread is what the choice of the tiles leaves open; amplitudes as in `CheckerboardScore`.
+
+    Args:
+        tiles: (N, H, W), native resolution, each cut at a multiple of `scale`.
+        scale: SR px per LR px along a side; 2 or more.
+        value_range: Ordinary range of the data.
+        num_samples: How many.
+    """
+    stack = np.asarray(tiles)
+    _check(stack[:, None], scale)
+    patterns, flatness = _phase_patterns(stack, scale)
+    floor = max(float(np.quantile(flatness, 0.25)), _tiny(stack))
+    weights = 1.0 / np.maximum(flatness, floor)
+    flat = _capped(patterns).reshape(len(stack), -1)
+    counts = np.random.default_rng(_SEED).multinomial(
+        len(stack), np.full(len(stack), 1 / len(stack)), num_samples
+    )
+    drawn = counts * weights
+    # Pairs of a tile with itself say nothing of what tiles have in common.
+    own = drawn**2 @ (flat**2).sum(axis=1)
+    pairs = drawn.sum(axis=1) ** 2 - (drawn**2).sum(axis=1)
+    power = (((drawn @ flat) ** 2).sum(axis=1) - own) / (np.maximum(pairs, 1e-300) * scale**2)
+    return np.asarray(np.sign(power) * np.sqrt(np.abs(power)) / value_range)
 
 
 def enough_tiles(scale: int) -> int:
@@ -99,14 +140,64 @@ def _check(stack: Tiles, scale: int) -> None:
         raise ValueError(f"tiles of {stack.shape[2:]} px; at least {MIN_CELLS * scale} px a side")
 
 
-def _score_band(tiles: Tiles, scale: int, value_range: float, band: int) -> CheckerboardScore:
+@dataclass(frozen=True)
+class _Layout:
+    """Which tiles may belong together for another reason than the artefact."""
+
+    parts: NDArray[np.intp]
+    """(N,) part of the image that each tile is in; tiles of one part are not compared."""
+    draws: list[NDArray[np.int64]]
+    """Random phases (999, N), once for every way in which tiles may belong together."""
+
+
+def _layout(num: int, scale: int, places: NDArray[Any] | None) -> _Layout:
+    rng = np.random.default_rng(_SEED)
+    alone = np.arange(num)
+    groups = [(alone, alone)]
+    parts = alone
+    if places is not None and lines_suffice(places):
+        rows, columns = (np.unique(axis, return_inverse=True)[1] for axis in np.transpose(places))
+        parts = _blocks(rows, columns, 2)
+        block = _blocks(rows, columns, 4)
+        groups += [(rows, columns), (block, block)]
+    draws = []
+    for vertical, horizontal in groups:
+        if vertical is horizontal:
+            size = (_NULL_SHIFTS, int(vertical.max()) + 1)
+            draws.append(rng.integers(scale**2, size=size)[:, vertical])
+            continue
+        dy, dx = (
+            rng.integers(scale, size=(_NULL_SHIFTS, int(group.max()) + 1))[:, group]
+            for group in (vertical, horizontal)
+        )
+        draws.append(dy * scale + dx)
+    return _Layout(parts, draws)
+
+
+def _blocks(rows: NDArray[np.intp], columns: NDArray[np.intp], count: int) -> NDArray[np.intp]:
+    """(N,) number of the block that each tile is in, of count x count over the image."""
+    across = [axis * count // (int(axis.max()) + 1) for axis in (rows, columns)]
+    return np.asarray(np.unique(across[0] * count + across[1], return_inverse=True)[1])
+
+
+def lines_suffice(places: ArrayLike) -> bool:
+    """Whether there are enough rows and columns of tiles to tell a street from an artefact."""
+    rows, columns = np.transpose(np.asarray(places))
+    return min(len(np.unique(rows)), len(np.unique(columns))) >= MIN_LINES
+
+
+def _score_band(
+    tiles: Tiles, scale: int, value_range: float, band: int, layout: _Layout
+) -> CheckerboardScore:
     patterns, flatness = _phase_patterns(tiles, scale)
     scaled = _capped(patterns)
     weights = 1.0 / np.maximum(flatness, max(float(np.quantile(flatness, 0.25)), _tiny(tiles)))
-    power, null = _common_power(scaled, weights)
-    spread = float(null.std())
-    z = (power - float(null.mean())) / spread if spread > 0 else 0.0
-    p = (1 + int(np.count_nonzero(null >= power))) / (len(null) + 1)
+    power, nulls = _common_power(scaled, weights, layout)
+    z, p = math.inf, 0.0
+    for null in nulls:
+        spread = float(null.std())
+        z = min(z, (power - float(null.mean())) / spread if spread > 0 else 0.0)
+        p = max(p, (1 + int(np.count_nonzero(null >= power))) / (len(null) + 1))
     mean = np.tensordot(weights, scaled, 1) / weights.sum()
     rms = math.copysign(math.sqrt(abs(power)), power)
     texture = float(np.median(flatness))
@@ -158,7 +249,7 @@ def _phase_patterns(tiles: Tiles, scale: int) -> tuple[Pattern, Pattern]:
     sigma = np.maximum(sigma, floor[:, None, None])
     bounded = np.clip(detail, -_HUBER * sigma, _HUBER * sigma)
     weight = 1 / (sigma * sigma)
-    inner = slice(_BORDER_CELLS * scale, -_BORDER_CELLS * scale)
+    inner = slice(BORDER_CELLS * scale, -BORDER_CELLS * scale)
     top = _fold((weight * bounded)[:, inner, inner], scale)
     bottom = _fold(weight[:, inner, inner], scale)
     block = top / bottom
@@ -189,23 +280,38 @@ def _capped(patterns: Pattern) -> Pattern:
     return np.asarray(patterns * factor[:, None, None])
 
 
-def _common_power(patterns: Pattern, weights: Pattern) -> tuple[float, Pattern]:
-    """Unbiased power of the common pattern, and the same after random shifts of every tile."""
+def _common_power(
+    patterns: Pattern, weights: Pattern, layout: _Layout
+) -> tuple[float, list[Pattern]]:
+    """Unbiased power of the common pattern, and the same after each set of random shifts.
+
+    The mean product of the patterns of two tiles of different parts.
+    """
     num, scale, _ = patterns.shape
-    own = float((weights**2 * (patterns**2).sum(axis=(1, 2))).sum())
-    pairs = float(weights.sum() ** 2 - (weights**2).sum()) * scale**2
+    member = np.zeros((int(layout.parts.max()) + 1, num))
+    member[layout.parts, np.arange(num)] = 1
+    pairs = float(weights.sum() ** 2 - ((member @ weights) ** 2).sum()) * scale**2
     weighted = weights[:, None, None] * patterns
     shifted = np.stack(
         [np.roll(weighted, (dy, dx), axis=(1, 2)) for dy in range(scale) for dx in range(scale)],
         axis=1,
     ).reshape(num, scale**2, scale**2)
-    draws = np.random.default_rng(_SEED).integers(scale**2, size=(_NULL_SHIFTS, num))
-    total = np.zeros((_NULL_SHIFTS, scale**2))
-    for tile in range(num):
-        total += shifted[tile, draws[:, tile]]
-    null = ((total**2).sum(axis=1) - own) / pairs
-    power = float((weighted.sum(axis=0) ** 2).sum() - own) / pairs
-    return power, null
+    nulls = [_power(shifted, drawn, layout.parts) / pairs for drawn in layout.draws]
+    unmoved = np.zeros((1, num), np.int64)
+    return float(_power(shifted, unmoved, layout.parts)[0]) / pairs, nulls
+
+
+def _power(shifted: Pattern, drawn: NDArray[np.int64], parts: NDArray[np.intp]) -> Pattern:
+    """(M,) sum over all pairs of tiles of different parts of the product of their patterns."""
+    cells = shifted.shape[2]
+    whole, own = np.zeros((len(drawn), cells)), np.zeros(len(drawn))
+    for part in range(int(parts.max()) + 1):
+        within = np.zeros((len(drawn), cells))
+        for tile in np.flatnonzero(parts == part):
+            within += shifted[tile, drawn[:, tile]]
+        whole += within
+        own += (within**2).sum(axis=1)
+    return np.asarray((whole**2).sum(axis=1) - own)
 
 
 def _period_two_share(pattern: Pattern) -> float:

@@ -32,7 +32,7 @@ def diagnose(
         typer.Argument(
             metavar="RUN",
             help="Run folder or its metrics.jsonl; Lightning's metrics.csv or lightning_logs; a W&B offline run; "
-            "TensorBoard event files; any CSV, TSV or JSON lines (also .gz).",
+            "TensorBoard event files; any CSV, TSV or JSON lines (also .gz); an SR GeoTIFF; a weights file.",
         ),
     ],
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
@@ -57,10 +57,21 @@ def diagnose(
         float,
         typer.Option("--every", metavar="SECONDS", min=0.1, help="How often --watch looks."),
     ] = 5.0,
+    scale: Annotated[
+        int | None,
+        typer.Option(
+            "--scale", min=1, help="SR GeoTIFF: SR px per LR px; default: its SRGAN_SCALE tag."
+        ),
+    ] = None,
+    lr: Annotated[
+        Path | None,
+        typer.Option("--lr", help="SR GeoTIFF: the raster it was made of, to compare with."),
+    ] = None,
 ) -> None:
     """Say whether a training is healthy, what is wrong, and which key to change.
 
-    Reads finished and running runs; needs neither a GPU nor torch.
+    Reads finished and running runs; needs neither a GPU nor torch. Of an SR GeoTIFF it says whether
+    the upsampling grid shows, of a weights file whether it will.
 
     \b
     Examples:
@@ -70,11 +81,13 @@ def diagnose(
       srgan diagnose lightning_logs --fail-on error
       srgan diagnose wandb/offline-run-20250101_120000-abcd1234
       srgan diagnose log.csv --map step=iteration --map train_metrics/l1=loss_pix
+      srgan diagnose out.tif --lr in.tif
+      srgan diagnose runs/exp1/weights/ema.safetensors
     """  # \b is typer's mark for a paragraph that keeps its lines
-    from srgan_cli.diagnose import diagnose_run, parse_mapping, report_text, to_json
+    from srgan_cli.diagnose import parse_mapping, report_text, to_json
 
     mapping = parse_mapping(columns or ())
-    report = _follow(run, mapping, every) if watch else diagnose_run(run, mapping)
+    report = _follow(run, mapping, every) if watch else _report(run, mapping, scale, lr)
     for note in report.notes:
         console.detail(note)
     if json:
@@ -118,3 +131,24 @@ def _pause(seconds: float, stop: StopRequest) -> None:
     end = time.monotonic() + seconds
     while not stop and (left := end - time.monotonic()) > 0:
         time.sleep(min(left, 0.2))
+
+
+def _report(path: Path, mapping: Mapping[str, str], scale: int | None, lr: Path | None) -> Report:
+    """The diagnosis of whatever was given."""
+    from srgan_cli.diagnose import diagnose_run
+    from srgan_cli.diagnose.lossless import SUFFIXES
+    from srgan_cli.errors import RefusedError
+
+    if path.suffix.lower() in SUFFIXES:
+        from srgan_cli.diagnose.raster import diagnose_raster
+
+        return diagnose_raster(path, scale, lr)
+    if scale is not None or lr is not None:
+        raise RefusedError(
+            f"{path} is no raster, so --scale and --lr say nothing", "leave them out"
+        )
+    if path.suffix == ".safetensors":
+        from srgan_cli.diagnose.probe import diagnose_weights
+
+        return diagnose_weights(path)
+    return diagnose_run(path, mapping)

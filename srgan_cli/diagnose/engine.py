@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from srgan_cli.diagnose.log import RunLog
-from srgan_cli.diagnose.overview import overview_of, phase_of
+from srgan_cli.diagnose.overview import grid_words, overview_of, phase_of
+from srgan_cli.diagnose.pictures import Pictures
 from srgan_cli.diagnose.readers import NO_MAPPING, read_run
-from srgan_cli.diagnose.report import Finding, NotChecked, Report, merge_causes
-from srgan_cli.diagnose.rules import RULES, Rule
+from srgan_cli.diagnose.report import Finding, NotChecked, Overview, Report, merge_causes
+from srgan_cli.diagnose.rules import IMAGE_RULES, RULES, Rule
 
 
 def diagnose_run(path: Path, mapping: Mapping[str, str] = NO_MAPPING) -> Report:
@@ -29,19 +30,9 @@ def diagnose_run(path: Path, mapping: Mapping[str, str] = NO_MAPPING) -> Report:
 
 def examine(log: RunLog, rules: Sequence[Rule] = RULES) -> Report:
     """The diagnosis of a log that has been read."""
-    found: list[Finding] = []
-    skipped: list[NotChecked] = []
-    checked: list[str] = []
-    for rule in rules:
-        # A log may hold any number: what overflows is infinite, and says nothing on the terminal.
-        with np.errstate(all="ignore"):
-            result = rule.check(log)
-        if isinstance(result, NotChecked):
-            skipped.append(result)
-            continue
-        checked.append(rule.code)
-        if result is not None:
-            found.append(result)
+    # A log may hold any number: what overflows is infinite, and says nothing on the terminal.
+    with np.errstate(all="ignore"):
+        found, skipped, checked = _sorted((rule.code, rule.check(log)) for rule in rules)
     findings = merge_causes(found)
     return Report(
         source=log.source,
@@ -53,7 +44,50 @@ def examine(log: RunLog, rules: Sequence[Rule] = RULES) -> Report:
         phase=phase_of(log),
         overview=overview_of(log, findings),
         findings=findings,
-        not_checked=tuple(skipped),
-        checked=tuple(checked),
+        not_checked=skipped,
+        checked=checked,
         notes=log.notes,
     )
+
+
+def examine_pictures(
+    pictures: Pictures, source: str, form: str, extent: str, notes: tuple[str, ...] = ()
+) -> Report:
+    """The diagnosis of tiles that no log belongs to."""
+    rules = IMAGE_RULES if pictures.kind == "raster" else IMAGE_RULES[:1]
+    found, skipped, checked = _sorted((rule.code, rule.check(pictures)) for rule in rules)
+    return Report(
+        source=source,
+        form=form,
+        first_step=0,
+        last_step=0,
+        num_rows=0,
+        max_steps=None,
+        phase="",
+        overview=Overview(images=grid_words(pictures)),
+        findings=merge_causes(found),
+        not_checked=skipped,
+        checked=checked,
+        notes=notes,
+        extent=extent,
+    )
+
+
+_Result = Finding | NotChecked | None
+
+
+def _sorted(
+    results: Iterable[tuple[str, _Result]],
+) -> tuple[list[Finding], tuple[NotChecked, ...], tuple[str, ...]]:
+    """Findings, what was not checked, and the codes that were."""
+    found: list[Finding] = []
+    skipped: list[NotChecked] = []
+    checked: list[str] = []
+    for code, result in results:
+        if isinstance(result, NotChecked):
+            skipped.append(result)
+            continue
+        checked.append(code)
+        if result is not None:
+            found.append(result)
+    return found, tuple(skipped), tuple(checked)

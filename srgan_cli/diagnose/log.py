@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from srgan_cli.config import RunConfig
 
 GRAD_RATIO: Final = "adv/grad_ratio"
-HF_RATIO: Final = "val_metrics/hf_ratio"
+HF_RATIO: Final = names.HF_RATIO
 TRAIN_L1: Final = "train_metrics/l1"
 VAL_L1: Final = "val_metrics/l1"
 VAL_PSNR: Final = "val_metrics/psnr"

@@ -11,6 +11,7 @@ from srgan_cli import runfolder as names
 from srgan_cli.diagnose import thresholds as limit
 from srgan_cli.diagnose.balance import balance_of
 from srgan_cli.diagnose.log import RunLog
+from srgan_cli.diagnose.pictures import Pictures, pictures_of
 from srgan_cli.diagnose.report import Finding, Overview
 from srgan_cli.diagnose.tiles import grid_scores
 
@@ -18,7 +19,12 @@ from srgan_cli.diagnose.tiles import grid_scores
 def overview_of(log: RunLog, findings: Iterable[Finding]) -> Overview:
     """The lines for a log and what was found in it."""
     codes = {code for finding in findings for code in (finding.code, *finding.explains)}
-    return Overview(_schedule(log), _balance(log, codes), _plan(log, codes), _images(log))
+    return Overview(
+        images=_images(log),
+        schedule=_schedule(log),
+        balance=_balance(log, codes),
+        plan=_plan(log, codes),
+    )
 
 
 def phase_of(log: RunLog) -> str:
@@ -120,10 +126,19 @@ def _plan(log: RunLog, codes: set[str]) -> str:
 
 
 def _images(log: RunLog) -> str:
-    scores = grid_scores(log)
+    pictures = pictures_of(log)
+    return f"not judged: {pictures}" if isinstance(pictures, str) else grid_words(pictures)
+
+
+def grid_words(pictures: Pictures) -> str:
+    """Whether there is a pattern locked to the upsampling grid."""
+    scores = grid_scores(pictures)
     if isinstance(scores, str):
         return f"not judged: {scores}"
-    amount = f"{max(scores.amplitude, 0):.2%} of the value range, {scores.sr[-1].num_tiles} tiles, last step {scores.steps[-1]}"
+    amount = f"{max(scores.amplitude, 0):.2%} of the value range, {scores.sr[-1].num_tiles} tiles"
+    if pictures.steps:
+        amount += f", last step {pictures.steps[-1]}"
     if not scores.significant or scores.amplitude < limit.GRID_INFO:
         return f"no checkerboard ({amount})"
-    return f"grid-locked pattern ({amount}; HR: {max(scores.hr.amplitude, 0):.2%})"
+    control = f"; HR: {max(scores.hr.amplitude, 0):.2%}" if scores.hr else ""
+    return f"grid-locked pattern ({amount}{control})"

@@ -14,17 +14,28 @@ SCHEMA_VERSION: Final = 1
 """Of the JSON report: raised when a field changes its meaning or goes."""
 
 CAUSES: Final[Mapping[str, tuple[str, ...]]] = {
-    "NUM01": ("NUM02", "NUM03", "NUM04", "NUM05", "SCH05"),
+    "NUM01": ("NUM02", "NUM03", "NUM04", "NUM05", "SCH05", "SYS06"),
     "NUM02": ("NUM03", "NUM04", "EMA01"),
+    "SCH02": ("SCH07",),
     "SCH11": ("GAN02", "SCH08", "SCH09"),
-    "GAN02": ("GAN06", "GAN09"),
-    "GAN10": ("GAN09", "SCH04"),
-    "GAN08": ("GAN07",),
-    "EMA01": ("FIT01", "FIT03", "EMA02", "NUM04", "NUM05"),
-    "IMG03": ("IMG01",),
+    "GAN02": ("GAN06", "GAN09", "IMG06"),
+    "GAN03": ("IMG06",),
+    "GAN06": ("IMG06",),
+    "GAN07": ("GAN10", "NUM04", "IMG01", "IMG02", "IMG04", "IMG05", "IMG06"),
+    "GAN10": ("GAN09", "SCH04", "IMG06"),
+    "GAN08": ("GAN07", "IMG06"),
+    "EMA01": ("FIT01", "FIT02", "FIT03", "EMA02", "NUM04", "NUM05", "SCH12", "IMG04", "IMG05"),
+    "EMA02": ("FIT02", "IMG04", "IMG05", "IMG06", "IMG09", "IMG10"),
+    "FIT03": ("GAN01", "IMG04", "IMG05", "IMG06", "IMG08", "IMG10"),
+    "EMA04": ("EMA02", "FIT02"),
+    "FIT01": ("FIT02", "GAN05"),
+    "SCH10": ("SCH08", "SCH09", "SCH14"),
+    "IMG03": ("IMG01", "IMG02"),
+    "IMG07": ("IMG01", "IMG02"),
+    "IMG11": ("IMG04", "IMG05", "IMG07", "IMG09"),
     "SCH08": ("SCH09",),
-    "NUM04": ("NUM05",),
-    "NUM05": ("NUM03", "FIT03", "SCH02"),
+    "NUM04": ("NUM05", "FIT02", "IMG04", "IMG05", "IMG06", "IMG08", "IMG10"),
+    "NUM05": ("NUM03", "FIT02", "FIT03", "SCH02", "SCH06", "IMG04", "IMG05", "IMG06"),
 }
 """One cause, one finding: when the key's finding exists, those on the right belong to it."""
 
@@ -52,7 +63,8 @@ class Finding:
     """What was measured, in plain words with numbers and steps."""
     window: tuple[int, int]
     """First and last step of the rows it rests on."""
-    phase: Literal["pretraining", "adversarial", "run"] = "run"
+    phase: Literal["pretraining", "adversarial", "run", "image"] = "run"
+    """`image`: of an image or of weights, which have no steps."""
     evidence: Mapping[str, Any] = field(default_factory=dict)
     remedy: tuple[Remedy, ...] = ()
     confidence: Literal["low", "medium", "high"] = "high"
@@ -72,10 +84,14 @@ class NotChecked:
 class Overview:
     """The lines above the findings, in plain words."""
 
-    schedule: str
-    balance: str
-    plan: str
     images: str
+    schedule: str = ""
+    """Like the following ones empty where there is no log."""
+    balance: str = ""
+    plan: str = ""
+
+
+_SUBJECTS: Final[Mapping[str, str]] = {"SR raster": "image", "weights": "generator"}
 
 
 @dataclass(frozen=True)
@@ -84,7 +100,7 @@ class Report:
 
     source: str
     form: str
-    """What was read: "run folder" or "CSV log"."""
+    """What was read, such as "run folder", "CSV log", "SR raster" or "weights"."""
     first_step: int
     last_step: int
     num_rows: int
@@ -98,6 +114,13 @@ class Report:
     """Codes of the rules that could be applied."""
     notes: tuple[str, ...] = ()
     """What was done to the log before it was judged."""
+    extent: str = ""
+    """How much was judged, of an image or of weights; of a log, `num_rows` says it."""
+
+    @property
+    def subject(self) -> str:
+        """What the verdict speaks of."""
+        return _SUBJECTS.get(self.form, "training")
 
     @property
     def worst(self) -> Severity:
@@ -113,23 +136,34 @@ class Report:
         return SEVERITIES.index(self.worst) >= SEVERITIES.index(severity)
 
     @property
+    def _grid_unknown(self) -> bool:
+        missing = (skipped.code == "IMG01" for skipped in self.not_checked)
+        return self.subject != "training" and any(missing)
+
+    @property
     def verdict(self) -> str:
         """One sentence."""
         errors, warnings, infos = self.count("error"), self.count("warn"), self.count("info")
         parts = [_plural(errors, "error"), _plural(warnings, "warning"), _plural(infos, "note")]
         counts = ", ".join(part for part in parts if part)
         if errors:
-            return f"this training has a problem: {counts}"
+            return f"this {self.subject} has a problem: {counts}"
         if warnings:
-            return f"this training needs attention: {counts}"
+            return f"this {self.subject} needs attention: {counts}"
         codes = [one.code for one in self.findings] + [one.code for one in self.not_checked]
-        short = "LOG01" in codes
-        words = (
-            "too little log to judge by: nothing alarming in it"
-            if short
-            else "healthy: nothing needs to change"
-        )
+        words = _GOOD[self.subject, "LOG01" in codes or self._grid_unknown]
         return f"{words} ({counts})" if counts else words
+
+
+_GOOD: Final[Mapping[tuple[str, bool], str]] = {
+    ("training", False): "healthy: nothing needs to change",
+    ("training", True): "too little log to judge by: nothing alarming in it",
+    ("image", False): "clean: nothing is wrong with this image",
+    ("image", True): "too small to judge its grid by: nothing else is wrong with it",
+    ("generator", False): "clean: nothing is wrong with this generator",
+    ("generator", True): "its grid could not be judged",
+}
+"""(subject, whether too little is known) -> the verdict without a warning."""
 
 
 def _plural(count: int, word: str) -> str:
@@ -144,6 +178,9 @@ def merge_causes(findings: Iterable[Finding]) -> tuple[Finding, ...]:
         if cause in by_code:
             explained[cause] = [effect for effect in effects if effect in by_code]
     hidden = {effect for effects in explained.values() for effect in effects}
+    if said := _said_already(by_code, hidden):
+        explained.setdefault(said, []).append(_SETTINGS)
+        hidden.add(_SETTINGS)
     kept = [
         replace(finding, explains=tuple(explained.get(code, ())))
         for code, finding in by_code.items()
@@ -152,12 +189,27 @@ def merge_causes(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(kept, key=lambda f: (-SEVERITIES.index(f.severity), f.code)))
 
 
+_SETTINGS: Final = "SCH13"
+"""Speaks of settings that usually go wrong; where one did, the harm is reported."""
+
+
+def _said_already(by_code: Mapping[str, Finding], hidden: set[str]) -> str | None:
+    """The finding that proposes all changes which the note on the settings proposes."""
+    if _SETTINGS not in by_code:
+        return None
+    keys = {remedy.key for remedy in by_code[_SETTINGS].remedy}
+    others = [f for code, f in by_code.items() if code not in {*hidden, _SETTINGS}]
+    proposing = (f.code for f in others if keys <= {remedy.key for remedy in f.remedy})
+    return next(proposing, None)
+
+
 def to_json(report: Report) -> dict[str, Any]:
     """The report as plain JSON values."""
     return {
         "schema_version": SCHEMA_VERSION,
         "run": report.source,
         "form": report.form,
+        "extent": report.extent or f"{report.num_rows} steps logged",
         "verdict": report.verdict,
         "summary": {
             "worst": report.worst,

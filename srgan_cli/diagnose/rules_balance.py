@@ -10,7 +10,12 @@ from srgan_cli import runfolder as names
 from srgan_cli.diagnose import knobs, stats
 from srgan_cli.diagnose import thresholds as limit
 from srgan_cli.diagnose.balance import Balance, balance_of
-from srgan_cli.diagnose.influence import images_changed, validation_worse
+from srgan_cli.diagnose.influence import (
+    Influence,
+    images_changed,
+    influence_of,
+    validation_worse,
+)
 from srgan_cli.diagnose.log import RunLog
 from srgan_cli.diagnose.report import Finding, NotChecked, Remedy
 
@@ -20,7 +25,8 @@ def gan01(log: RunLog) -> Finding | NotChecked | None:
 
     A winning discriminator is normal in super-resolution, where SR is easily told from HR: by itself this is a
     note. It becomes a warning when D is nearly perfect or learns faster than the generator, and an
-    error when the validation images get worse at the same time. Slow D down, smooth its labels,
+    error when the validation images get worse at the same time; a note where the adversarial term has no
+    influence, since nothing then stops D from winning. Slow D down, smooth its labels,
     penalise its gradient (R1), pretrain longer; and look for a trivial cue that separates the two, such
     as nodata zeros or quantised values that only real images have.
     """
@@ -41,15 +47,19 @@ def gan01(log: RunLog) -> Finding | NotChecked | None:
     faster = g is not None and d is not None and d > g
     near_perfect = q > limit.OVERPOWER_HARD_Q and loss < limit.OVERPOWER_HARD_LOSS
     worse = validation_worse(log)
+    influence = influence_of(log)
+    unheard = isinstance(influence, Influence) and influence.typical < limit.INFLUENCE_NONE
     message = (
         f"separation {q:.2f} of 1, discriminator loss {max(loss, 0):.0%} of the way from perfect to chance, "
         f"and the gap is not closing" + (f"; {worse}" if worse else "")
     )
     if faster:
         message += f"; its rate {d:.2g} is above the generator's {g:.2g}"
+    if unheard:
+        message += "; no wonder, since the generator hardly hears of it (GAN06)"
     return Finding(
         "GAN01",
-        "error" if worse else "warn" if faster or near_perfect else "info",
+        "error" if worse else "warn" if (faster or near_perfect) and not unheard else "info",
         "The discriminator overpowers the generator",
         message,
         balance.window,

@@ -151,7 +151,8 @@ def _frozen_from(values: stats.Values) -> int | None:
 def num03(log: RunLog) -> Finding | NotChecked | None:
     """The content loss spikes: single rows far above their neighbours.
 
-    More than seven robust standard deviations and 1.8 times above the running median, away from the phase change.
+    More than seven robust standard deviations and 1.8 times above the running median, away from the phase change. A single
+    spike of less than four times is a note.
     Clip the gradient norm; if the spikes persist, look at the batches of those steps.
     """
     name = TRAIN_L1 if len(log.get(TRAIN_L1)) else names.G_CONTENT
@@ -178,7 +179,7 @@ def num03(log: RunLog) -> Finding | NotChecked | None:
     shown = ", ".join(str(step) for step in steps[:5]) + (", ..." if len(steps) > 5 else "")
     return Finding(
         "NUM03",
-        "warn",
+        "info" if len(steps) == 1 and factors[0] < limit.SPIKE_ALONE else "warn",
         "The content loss spikes",
         f"{len(steps)} spikes of {name}, up to {max(factors):.1f} times its running median, at steps {shown}",
         (steps[0], steps[-1]),
@@ -292,9 +293,9 @@ def num05(log: RunLog) -> Finding | NotChecked | None:
 
 
 def num06(log: RunLog) -> Finding | NotChecked | None:
-    """Gradient norms are huge, or clipped at practically every step.
+    """Gradient norms are huge, or cut short at practically every step.
 
-    Clipping is a safety net; where it acts on more than nine rows in ten it sets the step size itself. A note, and a warning
+    Clipping is a safety net; where it halves more than nine gradients in ten it sets the step size itself. A note, and a warning
     when the usual norm is above 100.
     """
     norms = {"Generator": log.get(names.G_NORM), "Discriminator": log.adv(names.D_NORM)}
@@ -305,13 +306,13 @@ def num06(log: RunLog) -> Finding | NotChecked | None:
     wasserstein = loss_form(log) == "wasserstein"
     for who, norm in known.items():
         typical = float(np.median(norm.values))
-        always = stats.share_of(norm.values > clip) if clip else 0.0
+        always = _clipped_share(log, who, norm, clip)
         huge = typical > limit.NORM_HUGE and not (wasserstein and who == "Discriminator")
-        if not huge and always <= limit.CLIPPED_SHARE:
+        if not huge and (always <= limit.CLIPPED_SHARE or typical < limit.CLIPPED_BY * clip):
             continue
         words = f"{who.lower()}'s gradient norm is usually {typical:.3g}"
         if always > limit.CLIPPED_SHARE:
-            words += f", above gradient_clip_val {clip:g} in {always:.0%} of the rows"
+            words += f", above gradient_clip_val {clip:g} in {always:.0%} of the steps"
         new = stats.round_nicely(typical) if not huge else 1.0
         why = "clip outliers, not every step" if not huge else "bounds the steps"
         return Finding(
@@ -325,3 +326,11 @@ def num06(log: RunLog) -> Finding | NotChecked | None:
             (Remedy(_CLIP_KEY, clip or None, new, why),) if new != clip else (),
         )
     return None
+
+
+def _clipped_share(log: RunLog, who: str, norm: Series, clip: float) -> float:
+    """Share of the steps that were clipped: as counted, else as the logged norms say."""
+    counted = log.get(names.G_CLIPPED if who == "Generator" else names.D_CLIPPED)
+    if len(counted):
+        return float(counted.values.mean())
+    return stats.share_of(norm.values > clip) if clip else 0.0

@@ -92,11 +92,26 @@ def sch02(log: RunLog) -> Finding | NotChecked | None:
         )
     level = np.log(late.values)
     trend = stats.mann_kendall(level)
-    slope = stats.theil_sen(late.steps.astype(np.float64), level)
-    gain = 1 - float(np.exp(slope * 0.5 * (log.t_adv - log.first_step)))
-    if trend.direction >= 0 or trend.p >= limit.TREND_P or gain <= limit.SHORT_PRETRAIN_GAIN_INFO:
+    steps = late.steps.astype(np.float64)
+    slope = stats.theil_sen(steps, level)
+    more = 0.5 * (log.t_adv - log.first_step)
+    gain = 1 - float(np.exp(slope * more))
+    # What noise leaves of it: the slope is known to two of its standard errors.
+    error = stats.robust_sigma(level) / (np.sqrt(len(level)) * float(steps.std()))
+    sure = 1 - float(np.exp((slope + 2 * error) * more))
+    if (
+        trend.direction >= 0
+        or trend.p >= limit.TREND_P
+        or gain <= limit.SHORT_PRETRAIN_GAIN_INFO
+        or sure <= 0
+    ):
         return None
-    severity: Severity = "warn" if gain > limit.SHORT_PRETRAIN_GAIN_WARN else "info"
+    plain = (
+        gain > limit.SHORT_PRETRAIN_GAIN_WARN
+        and sure > limit.SHORT_PRETRAIN_GAIN_SURE
+        and trend.p < limit.SURE_TREND_P
+    )
+    severity: Severity = "warn" if plain else "info"
     words = f"L1 was still falling when the discriminator started at step {log.t_adv}: half as much again would gain about {gain:.0%}"
     return _too_short(log, severity, words, {"projected_gain": gain, "p": trend.p})
 

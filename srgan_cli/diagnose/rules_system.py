@@ -1,4 +1,4 @@
-"""SYS01, SYS02, SYS04, LOG01: the machine, and whether there is enough log to judge."""
+"""SYS01-06: the machine: waiting, slowing down, growing, ending."""
 
 from __future__ import annotations
 
@@ -80,6 +80,102 @@ def sys02(log: RunLog) -> Finding | NotChecked | None:
     )
 
 
+def sys03(log: RunLog) -> Finding | NotChecked | None:
+    """Memory grows from validation to validation: something is kept that should be let go.
+
+    Judged in the second half of the last phase, when all sizes have been seen: more than a tenth higher, in many small
+    rises. A single rise is a larger batch or validation, not a leak.
+    """
+    memory = log.get(names.PEAK_MEMORY)
+    if log.t_adv is not None:
+        memory = memory.between(log.t_adv, float("inf"))
+    # A resumed run is another process, whose peak starts anew.
+    fell = np.flatnonzero(np.diff(memory.values) < 0)
+    memory = memory.where(np.arange(len(memory)) > (int(fell[-1]) if len(fell) else -1))
+    memory = memory.where(np.arange(len(memory)) >= len(memory) // 2)
+    if len(memory) < limit.MIN_TREND_ROWS:
+        return NotChecked(
+            "SYS03",
+            f"{len(memory)} rows with memory in the second half; needs {limit.MIN_TREND_ROWS}",
+        )
+    first, last = float(memory.values[0]), float(memory.values[-1])
+    rises = np.flatnonzero(np.diff(memory.values) > 0)
+    if last <= (1 + limit.MEMORY_GROWTH) * first or len(rises) < limit.MEMORY_RISES:
+        return None
+    if float(np.diff(memory.values).max()) > 0.5 * (last - first):
+        return None
+    start, end = memory.window
+    per_step = (last - first) / max(end - start, 1)
+    return Finding(
+        "SYS03",
+        "warn",
+        "Memory grows all the time",
+        f"peak memory grew from {first:.0f} to {last:.0f} MB between steps {start} and {end}, in {len(rises)} rises, by {1000 * per_step:.3g} MB in 1000 steps",
+        (start, end),
+        "run",
+        {"before_mb": first, "now_mb": last},
+        (
+            Remedy(
+                "Data.cache",
+                log.config.data.cache if log.config else None,
+                "none",
+                "and look for values that are kept from step to step",
+            ),
+        ),
+    )
+
+
+def sys05(log: RunLog) -> Finding | NotChecked | None:
+    """Validation takes a large part of the time: more than 30 % of it (a note)."""
+    validation, step = log.get(names.VAL_SECONDS), log.get(names.STEP_SECONDS)
+    if len(validation) < limit.MIN_LAG_VALIDATIONS or len(step) < limit.MIN_ROWS:
+        return NotChecked("SYS05", "too few rows with the times of validations and steps")
+    each = float(np.median(validation.values))
+    between = float(np.median(step.values)) * validation.interval
+    share = each / (each + between)
+    if share <= limit.VALIDATION_SHARE:
+        return None
+    config = log.config
+    return Finding(
+        "SYS05",
+        "info",
+        "Validation takes much of the time",
+        f"{share:.0%} of the time goes into validation: {each:.3g} s every {validation.interval} steps of {float(np.median(step.values)):.3g} s",
+        validation.window,
+        "run",
+        {"share": share, "seconds": each},
+        (
+            Remedy(
+                "Training.val_check_interval",
+                config.training.val_check_interval if config else validation.interval,
+                int(stats.round_nicely(validation.interval * share / 0.1)),
+                "about 10 % of the time",
+            ),
+            Remedy("Data.val_crops", config.data.val_crops if config else None, None, "or fewer"),
+        ),
+    )
+
+
+def sys06(log: RunLog) -> Finding | NotChecked | None:
+    """The run ended by an error that was none of the numbers: memory, disk, data or a bug."""
+    if log.ended is None:
+        return NotChecked("SYS06", "this log format has no end record")
+    ends = [event for event in log.events if event.get("event") in ("stop", "end")]
+    if not log.ended or not ends or ends[-1].get("reason") != "failed":
+        return None
+    error = str(ends[-1].get("error") or "an error that was not recorded")
+    return Finding(
+        "SYS06",
+        "error",
+        "The run failed",
+        f"it ended at step {log.last_step} by {error}",
+        (log.last_step, log.last_step),
+        "run",
+        {"error": error},
+        (Remedy("srgan train --resume auto", None, None, "goes on once the cause is gone"),),
+    )
+
+
 def sys04(log: RunLog) -> Finding | NotChecked | None:
     """The log ends without an end record and has not grown for a long time: the run was killed or hangs."""
     if log.ended is None:
@@ -112,32 +208,3 @@ def _ago(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {word}"
     return f"{seconds:.0f} seconds"
-
-
-def log01(log: RunLog) -> Finding | NotChecked | None:
-    """The log has too few rows for most checks.
-
-    Checks that need more say so. In a finished run the remedy is a smaller `log_every`; in a running one, patience.
-    """
-    rows = log.most_train_rows
-    if rows >= limit.MIN_ADVERSARIAL_ROWS:
-        return None
-    if log.ended is not True:
-        return NotChecked(
-            "LOG01",
-            f"too early: {rows} rows so far, most checks need {limit.MIN_ADVERSARIAL_ROWS} or more",
-        )
-    every = log.config.logging.log_every if log.config else None
-    new = max(1, log.last_step // 100)
-    return Finding(
-        "LOG01",
-        "info",
-        "Too few rows to judge by",
-        f"the finished run left {rows} rows in {log.last_step} steps; most checks need {limit.MIN_ADVERSARIAL_ROWS} or more",
-        (log.first_step, log.last_step),
-        "run",
-        {"rows": rows},
-        (Remedy("Logging.log_every", every, new, "about a hundred rows"),)
-        if every is None or new < every
-        else (),
-    )

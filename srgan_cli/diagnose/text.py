@@ -26,13 +26,19 @@ def summary_line(report: Report) -> str:
 
 
 def _lines(report: Report) -> Iterator[str]:
-    yield from _field("run", f"{report.source} ({report.form}, {report.num_rows} steps logged)")
+    extent = report.extent or f"{report.num_rows} steps logged"
+    label = "run" if report.subject == "training" else report.subject
+    yield from _field(label, f"{report.source} ({report.form}, {extent})")
     yield from _field("verdict", report.verdict)
     overview = report.overview
-    yield from _field("schedule", overview.schedule)
-    yield from _field("balance", overview.balance)
-    yield from _field("plan", overview.plan)
-    yield from _field("images", overview.images)
+    for name, text in (
+        ("schedule", overview.schedule),
+        ("balance", overview.balance),
+        ("plan", overview.plan),
+        ("images", overview.images),
+    ):
+        if text:
+            yield from _field(name, text)
     for finding in report.findings:
         yield ""
         yield from _finding(finding)
@@ -63,15 +69,20 @@ def _wrapped(text: str, first: str, rest: str) -> Iterator[str]:
 
 
 def _finding(finding: Finding) -> Iterator[str]:
-    first, last = finding.window
-    steps = f"step {first}" if first == last else f"steps {first} to {last}"
-    phase = "" if finding.phase == "run" else f", {finding.phase}"
-    yield f"{finding.severity.upper().ljust(6)}{finding.code}  {finding.title} ({steps}{phase})"
+    yield f"{finding.severity.upper().ljust(6)}{finding.code}  {finding.title}{_when(finding)}"
     yield from _wrapped(finding.message, "  ", "  ")
     if finding.explains:
         yield f"  This also explains {', '.join(finding.explains)}."
     for remedy in finding.remedy:
         yield from _wrapped(_remedy(remedy), "  -> ", "     ")
+
+
+def _when(finding: Finding) -> str:
+    if finding.phase == "image":
+        return ""
+    first, last = finding.window
+    steps = f"step {first}" if first == last else f"steps {first} to {last}"
+    return f" ({steps})" if finding.phase == "run" else f" ({steps}, {finding.phase})"
 
 
 def _remedy(remedy: Remedy) -> str:

@@ -22,6 +22,7 @@ MIN_VALIDATIONS: Final = 8
 MIN_ROWS: Final = 5
 """Fewer rows than this and the whole log says nothing."""
 MIN_SPIKE_ROWS: Final = 30
+MIN_LAG_VALIDATIONS: Final = 5
 
 # Balance
 OVERPOWER_Q: Final = 0.75
@@ -72,18 +73,26 @@ FROZEN_ROWS: Final = 5
 SPIKE_SIGMAS: Final = 7.0
 SPIKE_FACTOR: Final = 1.8
 SPIKE_GUARD_ROWS: Final = 3
+SPIKE_ALONE: Final = 4.0
+"""A single spike below this factor is a note: batches differ."""
 DIVERGED_FACTOR: Final = 2.0
 DIVERGED_SIGMAS: Final = 5.0
 DIVERGED_DB: Final = 3.0
 UNSTABLE_VALIDATION: Final = 0.25
 CLIPPED_SHARE: Final = 0.9
+CLIPPED_BY: Final = 2.0
+"""A gradient that is hardly longer than the limit keeps its length; healthy trainings have those."""
 NORM_HUGE: Final = 100.0
 
 # Schedule
 SHORT_PRETRAIN_SHARE: Final = 0.05
 SHORT_PRETRAIN_GAIN_INFO: Final = 0.12
 SHORT_PRETRAIN_GAIN_WARN: Final = 0.40
+SHORT_PRETRAIN_GAIN_SURE: Final = 0.20
+"""What is left of that gain when the slope is less steep by two standard errors."""
 TREND_P: Final = 0.05
+SURE_TREND_P: Final = 0.003
+"""What a warning needs that rests on a trend of a dozen rows alone."""
 ABRUPT_ROWS: Final = 2
 ABRUPT_JUMP: Final = 1.25
 ABRUPT_SIGMAS: Final = 5.0
@@ -96,12 +105,23 @@ REGULAR_CUTS: Final = 3
 REGULAR_SPREAD: Final = 0.25
 PLAN_TOLERANCE: Final = 0.02
 PLAN_ROWS: Final = 3
+FLAT_P: Final = 0.3
+"""A trend with a p above this is none."""
+FLAT_CHANGE: Final = 0.01
+LONG_GAIN: Final = 0.01
+LONG_WARMUP: Final = 0.5
+EARLY_RISE: Final = 1.5
+UNFAIR_CUTS: Final = 2
 
 # EMA and fit
 CONSTANT_STD: Final = 1e-5
 CONSTANT_VALIDATIONS: Final = 5
 TRAIN_FELL: Final = 1.3
 EMA_SLOW_SHARE: Final = 0.25
+EMA_SLOW_SHARE_ALONE: Final = 1.0
+"""Where validation does not lag measurably."""
+EMA_FAST: Final = 0.9
+EMA_RANDOM_SHARE: Final = 0.01
 EMA_LAG_RATIO: Final = 1.5
 EMA_LAG_RATIO_ALONE: Final = 3.0
 """Without a known decay only a gap this large is put down to the EMA."""
@@ -112,6 +132,11 @@ OVERFIT_SIGMAS: Final = 3.0
 OVERFIT_P: Final = 0.02
 OVERFIT_TRAIN_FALL: Final = 0.03
 NOTHING_LEARNED: Final = 0.05
+GENERALISATION_GAP: Final = 1.5
+MEMORISES_Q: Final = 0.6
+MEMORISES_SHARE: Final = 0.5
+MEMORISES_REAL: Final = 0.25
+"""Share of the way from D(y) in training to D(G(x)) that D(y) has gone in validation."""
 
 # System
 DATA_WAIT_INFO: Final = 0.3
@@ -119,20 +144,59 @@ DATA_WAIT_WARN: Final = 0.5
 SLOWDOWN: Final = 2.0
 STALLED_SECONDS: Final = 1800.0
 STALLED_INTERVALS: Final = 20.0
+MEMORY_GROWTH: Final = 0.1
+MEMORY_RISES: Final = 5
+VALIDATION_SHARE: Final = 0.3
+LOG_GAP: Final = 10
 
 # Images: amplitudes are shares of the value range
 GRID_Z: Final = 5.0
 GRID_P: Final = 0.005
 GRID_INFO: Final = 0.0015
-GRID_WARN: Final = 0.005
-GRID_ERROR: Final = 0.015
-GRID_TEXTURE_WARN: Final = 0.5
-"""Pattern against the quietest texture of the tiles."""
+GRID_IN_PRODUCT: Final = (0.005, 0.015, 0.5)
+"""Warning, error, and pattern against the quietest texture of the tiles that makes a warning."""
+GRID_IN_RUN: Final = (0.02, 0.05, 1.0)
+"""The same of a run: healthy short trainings on Sentinel-2 end at 0.2 to 1.3 % (benchmarks/)."""
 GRID_VALIDATIONS: Final = 3
 GRID_MAX_TILES: Final = 16
 """More change nothing above the practical gate of 0.15 %, and cost time."""
 GRID_SURE_TILES: Final = 16
 GRID_HR_SHARE: Final = 0.5
+GROWTH_VALIDATIONS: Final = 6
+GROWTH_MAX: Final = 12
+GROWTH_FACTOR: Final = 1.5
+GROWTH_P: Final = 0.05
+GROWTH_WARN: Final = 0.01
+SATURATED_SHARE: Final = 0.005
+BEYOND_SLACK: Final = 0.1
+"""Share of HR's range by which a value must lie outside of it to count."""
+BEYOND_SHARE: Final = 0.02
+BIAS_P: Final = 0.01
+BIAS_INFO: Final = 0.02
+BIAS_WARN: Final = 0.1
+BIAS_ERROR: Final = 0.3
+"""Shares of the band's range; healthy trainings of a thousand steps still end at up to 0.06."""
+BLANK_SHARE: Final = 0.05
+DETAIL_SMOOTH: Final = 0.25
+DETAIL_INVENTED: Final = 1.3
+DETAIL_NOISE: Final = 3.0
+BLOCKY: Final = 2.0
+"""Steps at cell edges over those inside, against HR or bicubic; healthy trainings: up to 1.3."""
+REPEATED_SIGMAS: Final = 8.0
+REPEATED_TILES: Final = 0.6
+REPEATED_TIMES: Final = 3.0
+BORDER_RATIO: Final = 2.0
+SHIFT_LR_PX: Final = 0.25
+"""Healthy trainings: up to 0.1."""
+MIN_SHIFT_PX: Final = 12
+RASTER_TILES: Final = 64
+RASTER_BANDS: Final = 12
+RASTER_MOST_LINES: Final = 32
+"""Rows and columns of tiles that are looked at; 64 valid tiles among them suffice."""
+RASTER_FILL: Final = 0.05
+"""Share of a tile with the least value of every band at once: untagged fill."""
+GAIN_INDEX_RANDOM: Final = 0.5
+"""Trainings that started with ICNR end at 0.1 to 0.25, others at 0.7 to 0.85."""
 
 # The log itself
 UNREADABLE_INFO: Final = 0.01

@@ -1,20 +1,23 @@
-"""The native validation tiles of a run folder, scored for a grid-locked pattern."""
+"""Tiles scored for a pattern locked to the upsampling grid, and how it has developed."""
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from srgan_cli.checkerboard import MIN_CELLS, CheckerboardScore, checkerboard_score, enough_tiles
+from srgan_cli.checkerboard import (
+    MIN_CELLS,
+    MIN_LINES,
+    CheckerboardScore,
+    amplitude_samples,
+    checkerboard_score,
+    enough_tiles,
+    lines_suffice,
+)
 from srgan_cli.diagnose import thresholds as limit
-from srgan_cli.diagnose.log import RunLog
-
-_Array = NDArray[np.floating[Any]]
+from srgan_cli.diagnose.pictures import Pictures, UnusableError, load_tiles, step_of
 
 
 @dataclass(frozen=True)
@@ -22,9 +25,8 @@ class GridScores:
     """Scores of the last validations, oldest first, and of HR as the control."""
 
     scale: int
-    steps: tuple[int, ...]
     sr: tuple[CheckerboardScore, ...]
-    hr: CheckerboardScore
+    hr: CheckerboardScore | None
 
     @property
     def amplitude(self) -> float:
@@ -47,90 +49,97 @@ def beyond_chance(score: CheckerboardScore) -> bool:
     return score.z > limit.GRID_Z and score.p <= limit.GRID_P
 
 
-def grid_scores(log: RunLog) -> GridScores | str:
+def grid_scores(pictures: Pictures) -> GridScores | str:
     """The scores, or the reason why there are none."""
-    result: GridScores | str = log.remember("grid", _measure)
-    return result
+    return pictures.remember("grid", _measure)
 
 
-def _measure(log: RunLog) -> GridScores | str:
-    if log.tiles is None:
-        return "the run has no tiles/ folder with native validation tiles"
-    files = sorted(log.tiles.glob("step_*.npz"), key=_step_of)[-limit.GRID_VALIDATIONS :]
-    if not files:
-        return "no validation tiles have been written yet"
-    try:
-        lr, hr, usable = _reference(log.tiles / "reference.npz")
-        stacks = [_load(file, "sr") for file in files]
-    except _UnusableError as err:
-        return str(err)
-    return _score(files, stacks, lr, hr, usable)
-
-
-class _UnusableError(Exception):
-    """Why the tiles cannot be scored."""
-
-
-def _step_of(path: Path) -> int:
-    digits = path.stem.removeprefix("step_")
-    return int(digits) if digits.isdigit() else -1
-
-
-def _load(path: Path, key: str) -> _Array:
-    """(N, C, H, W)."""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            array = np.asarray(archive[key])
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as err:
-        raise _UnusableError(f"tiles/{path.name} cannot be read: {err}") from err
-    if array.ndim != 4 or not len(array):
-        raise _UnusableError(
-            f"tiles/{path.name}: {key} has the shape {array.shape}, not (N, C, H, W)"
-        )
-    return array
-
-
-def _reference(path: Path) -> tuple[_Array, _Array, NDArray[np.bool_]]:
-    """LR, HR and which tiles are valid throughout."""
-    if not path.is_file():
-        raise _UnusableError("tiles/reference.npz (LR and HR of the tiles) is missing")
-    lr, hr, valid = _load(path, "lr"), _load(path, "hr"), _load(path, "valid")
-    return lr, hr, np.asarray(valid.astype(bool).all(axis=(1, 2, 3)))
-
-
-def _spread(indices: NDArray[np.intp], count: int) -> NDArray[np.intp]:
-    """At most `count` of the indices, evenly spread: neighbouring crops may show the same place."""
-    if len(indices) <= count:
-        return indices
-    places = np.linspace(0, len(indices) - 1, count).round().astype(np.intp)
-    return np.asarray(indices[places])
-
-
-def _score(
-    files: list[Path], stacks: list[_Array], lr: _Array, hr: _Array, usable: NDArray[np.bool_]
-) -> GridScores | str:
-    scale = hr.shape[2] // lr.shape[2]
+def _measure(pictures: Pictures) -> GridScores | str:
+    scale, tiles = pictures.scale, pictures.last
     if scale < 2:
         return f"scale {scale} has no upsampling grid"
-    if any(stack.shape != hr.shape for stack in stacks):
-        return f"the SR tiles {stacks[-1].shape} do not match the HR tiles {hr.shape}"
-    for stack in (*stacks, hr):
-        usable = usable & np.isfinite(stack).all(axis=(1, 2, 3))
-    chosen = _spread(np.flatnonzero(usable), limit.GRID_MAX_TILES)
-    if len(chosen) < enough_tiles(scale):
+    if len(tiles) < enough_tiles(scale):
         return (
-            f"{len(chosen)} tiles without invalid pixels; scale {scale} needs {enough_tiles(scale)}"
+            f"{len(tiles)} tiles without invalid pixels; scale {scale} needs {enough_tiles(scale)}"
         )
-    if min(hr.shape[2:]) < MIN_CELLS * scale:
+    if min(tiles.shape[2:]) < MIN_CELLS * scale:
+        return f"tiles of {tiles.shape[2]} px are too small; needs {MIN_CELLS * scale} (Data.val_crop_px)"
+    if pictures.places is not None and not lines_suffice(pictures.places):
         return (
-            f"tiles of {hr.shape[2]} px are too small; needs {MIN_CELLS * scale} (Data.val_crop_px)"
+            f"the image is too small to tell a street from an artefact: {len(tiles)} tiles of "
+            f"{tiles.shape[2]} px; needs {MIN_LINES} rows and columns of them"
         )
-    low, high = np.percentile(lr[chosen].astype(np.float64), (2, 98), axis=(0, 2, 3))
-    if not np.all(high > low):
-        return "the LR tiles are constant"
+    if not np.all(pictures.band_range > 0):
+        return "the LR tiles are constant" if pictures.lr is not None else "a band is constant"
+    chosen = _chosen(pictures)
     return GridScores(
         scale=scale,
-        steps=tuple(_step_of(file) for file in files),
-        sr=tuple(checkerboard_score(stack[chosen], scale, high - low) for stack in stacks),
-        hr=checkerboard_score(hr[chosen], scale, high - low),
+        sr=tuple(
+            checkerboard_score(stack[chosen], scale, pictures.band_range, pictures.places)
+            for stack in pictures.sr
+        ),
+        hr=None
+        if pictures.hr is None
+        else checkerboard_score(pictures.hr[chosen], scale, pictures.band_range),
     )
+
+
+def _chosen(pictures: Pictures) -> NDArray[np.intp]:
+    """Of a run, at most 16 tiles, evenly spread: neighbouring crops may show the same place."""
+    count = len(pictures.last)
+    if pictures.kind != "validations" or count <= limit.GRID_MAX_TILES:
+        return np.arange(count)
+    places = np.linspace(0, count - 1, limit.GRID_MAX_TILES).round()
+    return np.asarray(places.astype(np.intp))
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Amplitude of the pattern over the validations of a phase."""
+
+    steps: tuple[int, ...]
+    amplitudes: tuple[float, ...]
+    early: tuple[float, float]
+    """95 % interval over resampled tiles of the median amplitude in the first third."""
+    late: tuple[float, float]
+
+
+def growth_of(pictures: Pictures) -> Growth | str:
+    """How the pattern has developed in the last phase, or the reason why that is not known."""
+    if pictures.log is None or pictures.chosen is None:
+        return "a single image has no history"
+    grid = grid_scores(pictures)
+    if isinstance(grid, str):
+        return grid
+    # While the adversarial weight rises, so may a pattern.
+    start = pictures.log.t_full or pictures.log.t_adv or 0
+    files = [file for file in pictures.history if step_of(file) > start]
+    if len(files) < limit.GROWTH_VALIDATIONS:
+        return (
+            f"{len(files)} validations with tiles in this phase; needs {limit.GROWTH_VALIDATIONS}"
+        )
+    places = np.linspace(0, len(files) - 1, min(len(files), limit.GROWTH_MAX)).round().astype(int)
+    files = [files[place] for place in places]
+    band, chosen = grid.sr[-1].band, _chosen(pictures)
+    samples = []
+    for file in files:
+        try:
+            stack = load_tiles(file)[pictures.chosen]
+        except (UnusableError, IndexError):
+            return f"tiles/{file.name} cannot be read"
+        tiles = stack[chosen][:, band]
+        if not np.isfinite(tiles).all():
+            return f"tiles/{file.name} holds pixels that are not finite"
+        samples.append(amplitude_samples(tiles, pictures.scale, float(pictures.band_range[band])))
+    third = max(2, len(files) // 3)
+    return Growth(
+        steps=tuple(step_of(file) for file in files),
+        amplitudes=tuple(float(np.median(each)) for each in samples),
+        early=_interval(samples[:third]),
+        late=_interval(samples[-third:]),
+    )
+
+
+def _interval(samples: list[NDArray[np.float64]]) -> tuple[float, float]:
+    low, high = np.percentile(np.median(samples, axis=0), (2.5, 97.5))
+    return float(low), float(high)

@@ -148,6 +148,8 @@ class Model:
             "SRGAN_VERSION": __version__,
             "SRGAN_WEIGHTS_SHA256": self.sha256,
             "SRGAN_SCALE": str(self.info.scale),
+            # What is cut or resampled later keeps its tags; `srgan diagnose` then knows.
+            "SRGAN_SIZE": f"{plan.output.width} {plan.output.height}",
             "SRGAN_HALO": f"{plan.halo.px} {plan.halo.mode}",
         }
         if self.generator.pools_globally:

@@ -23,12 +23,14 @@ WATCHED: Final = frozenset(
         "NUM06",
         "SCH02",
         "SCH04",
+        "SCH06",
         "SCH08",
         "SCH11",
         "GAN01",
         "GAN02",
         "GAN03",
         "GAN04",
+        "GAN05",
         "GAN06",
         "GAN07",
         "GAN08",
@@ -36,8 +38,10 @@ WATCHED: Final = frozenset(
         "EMA01",
         "EMA02",
         "FIT01",
+        "IMG06",
         "SYS01",
         "SYS02",
+        "SYS03",
     ]
 )
 """Rules that speak of the state of a run, not of its end, and read numbers only."""

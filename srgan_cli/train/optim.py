@@ -12,6 +12,7 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from srgan_cli.config import RunConfig
+from srgan_cli.runfolder import PLATEAU
 
 HIGHER_IS_BETTER = ("val_metrics/psnr", "val_metrics/ssim")
 
@@ -92,6 +93,16 @@ class Plateau:
         before = get_rate_of(self.scheduler)
         self.scheduler.step(value)
         return get_rate_of(self.scheduler) < before
+
+    def values(self, network: str) -> dict[str, float]:
+        """Best value so far and validations since, for the log; empty before the first one."""
+        best, waited = float(self.scheduler.best), float(self.scheduler.num_bad_epochs)
+        if not math.isfinite(best):
+            return {}
+        return {
+            PLATEAU.format(network=network, what="best"): best,
+            PLATEAU.format(network=network, what="num_bad"): waited,
+        }
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs; plain numbers."""

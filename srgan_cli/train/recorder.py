@@ -8,6 +8,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -35,6 +36,8 @@ class Recorder:
         self._folder = folder
         self._trackers: list[SafeTracker] = []
         self.warn: Callable[[str], None] = _nobody_listens
+        self.ended = False
+        """Whether the log says how the run ended."""
 
     def open(self, step: int, warn: Callable[[str], None]) -> None:
         """Open the log and the trackers of a run that begins at `step`; run.json must be there."""
@@ -58,6 +61,16 @@ class Recorder:
     def event(self, event: str, step: int, **facts: Any) -> None:
         """Something that happened once."""
         self._writer.write("event", step, {"event": event, **facts})
+        self.ended = event in ("stop", "end")
+
+    def failure(self, step: int, error: BaseException) -> None:
+        """The exit record of a run that ended by an error; a full disk takes none."""
+        if self.ended:
+            return
+        reason = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        told = str(error).partition("\n")[0]
+        with suppress(OSError):
+            self.event("stop", step, reason=reason, error=f"{type(error).__name__}: {told}")
 
     def mirror(self, step: int, values: Mapping[str, float]) -> None:
         """Numbers for the trackers alone, such as an event's."""

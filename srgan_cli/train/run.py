@@ -98,7 +98,11 @@ def run_training(
             progress(trainer.max_steps, trainer.step) as reporter,
             memory_trouble_explained(config, trainer),
         ):
-            trainer.run(reporter, stop)
+            try:
+                trainer.run(reporter, stop)
+            except BaseException as err:
+                trainer.recorder.failure(trainer.step, err)
+                raise
     return folder.ema
 
 

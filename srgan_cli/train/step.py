@@ -68,13 +68,16 @@ class GanStep:
             self.perceive = torch.compile(self.perceptual, dynamic=False)
 
     def __call__(self, batch: Batch, plan: Plan, measure: bool = False) -> Values:
-        """Update the networks with one batch; `measure` adds the gradient ratio of G's terms."""
+        """Update the networks with one batch.
+
+        `measure` adds the gradient ratio of G's terms and the statistics of D's logits.
+        """
         if plan.pretrain:
             return self._pretrain(batch)
         sr = self._super_resolve(batch.lr, measure)
         # Where HR is unknown D sees the same in both, so that nodata is no clue.
         shown = torch.where(batch.valid > 0, sr, batch.hr)
-        real, d_values = self._update_discriminator(shown.detach(), batch.hr, plan)
+        real, d_values = self._update_discriminator(shown.detach(), batch.hr, plan, measure)
         return d_values | self._update_generator(sr, shown, real, batch, plan, measure)
 
     def _super_resolve(self, lr: Tensor, plain: bool = False) -> Tensor:
@@ -110,10 +113,17 @@ class GanStep:
             names.G_TOTAL: found,
             "train_metrics/l1": found,
             names.G_NORM: norm,
+            **self._clipped(names.G_CLIPPED, norm),
             "skipped": skipped,
         }
 
-    def _update_discriminator(self, fake: Tensor, hr: Tensor, plan: Plan) -> tuple[Tensor, Values]:
+    def _clipped(self, name: str, norm: Tensor) -> Values:
+        """1 where clipping shortened the gradient, whose mean is the share of clipped steps."""
+        return {name: (norm > self.clip).to(torch.float32)} if self.clip > 0 else {}
+
+    def _update_discriminator(
+        self, fake: Tensor, hr: Tensor, plan: Plan, measure: bool
+    ) -> tuple[Tensor, Values]:
         self.discriminator.requires_grad_(True)
         real_logits, fake_logits = self._judge(hr, fake)
         loss = self.adversarial.discriminator(real_logits, fake_logits)
@@ -133,8 +143,11 @@ class GanStep:
             names.D_REAL: real_prob,
             names.D_FAKE: fake_prob,
             names.D_NORM: norm,
+            **self._clipped(names.D_CLIPPED, norm),
             "skipped": skipped,
         }
+        if measure:
+            values |= logit_statistics(real_logits.detach(), fake_logits.detach())
         return real_logits.detach(), values
 
     def _judge(self, hr: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
@@ -170,6 +183,7 @@ class GanStep:
             names.G_ADVERSARIAL: adversarial.detach(),
             names.G_TOTAL: total.detach(),
             names.G_NORM: norm,
+            **self._clipped(names.G_CLIPPED, norm),
             "skipped_g": skipped,
         }
 
@@ -209,3 +223,12 @@ class GanStep:
         (of_content,) = torch.autograd.grad(content_loss, last, retain_graph=True)
         ratio: Tensor = of_adversarial.norm() / of_content.norm().clamp(min=1e-20)
         return ratio
+
+
+def logit_statistics(real: Tensor, fake: Tensor) -> Values:
+    """Mean and standard deviation of D's logits on HR and on SR: drift and spread of its answers."""
+    return {
+        names.LOGITS.format(of=of, statistic=statistic): value
+        for of, logits in (("real", real), ("fake", fake))
+        for statistic, value in (("mean", logits.mean()), ("std", logits.std(correction=0)))
+    }

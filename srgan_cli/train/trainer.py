@@ -85,6 +85,7 @@ class Trainer:
         self.schedule = build_schedule(config)
         self.meter = Meter()
         self.clock = Clock()
+        self.travel = {names.G_TRAVEL: 0.0, names.D_TRAVEL: 0.0}
         self.step = 0
         """Steps done; the index of the next one."""
         self.best = Best(config, self.schedule, max_steps)
@@ -141,6 +142,9 @@ class Trainer:
             self.networks.plateau_g.forget_best()
         measure = self.step % self.config.logging.log_every == 0
         self.meter.add(gan(batch, plan, measure))
+        self.travel[names.G_TRAVEL] += get_rate(gan.optimizer_g)
+        if not plan.pretrain:
+            self.travel[names.D_TRAVEL] += get_rate(gan.optimizer_d)
         if plan.ema_active and self.networks.ema is not None:
             self.networks.ema.update(gan.generator)
         self.step += 1
@@ -155,6 +159,7 @@ class Trainer:
             **means,
             names.G_RATE: get_rate(gan.optimizer_g),
             names.D_RATE: get_rate(gan.optimizer_d),
+            **self.travel,
             names.SKIPPED_STEPS: float(skipped),
             **({names.EMA_DECAY: ema.beta()} if ema is not None and ema.active else {}),
             **self.clock.read(),
@@ -188,8 +193,8 @@ class Trainer:
         self.validating = False
         self._save_pictures(sr)
         found[names.VAL_SECONDS] = time.perf_counter() - started
-        self.recorder.validation(self.step, found)
         self._step_plateaus(plan, found, reporter)
+        self.recorder.validation(self.step, found)
         self._keep_best(plan, found)
         self.export(self.folder.ema)
         reporter.say(
@@ -220,6 +225,7 @@ class Trainer:
                 rate = get_rate(optimizer)
                 self.recorder.event("rate_cut", self.step, network=network, rate=rate)
                 reporter.say(f"step {self.step}: {network} rate cut to {rate:.3g} (plateau)")
+            found |= plateau.values(network)
 
     def _keep_best(self, plan: Plan, found: dict[str, float]) -> None:
         if self.best.take(self.step, plan, found):
@@ -299,6 +305,7 @@ class Trainer:
             "best": self.best.state_dict(),
             "guard": self.guard.state_dict(),
             "meter": self.meter.state_dict(),
+            "travel": dict(self.travel),
             "random": random_state(),
             # What a weights file needs beside the tensors: `srgan import` makes one of a checkpoint.
             "info": self.info.as_dict(),
@@ -310,6 +317,7 @@ class Trainer:
         self.best.load_state_dict(state["best"])
         self.guard.load_state_dict(state.get("guard", {}))
         self.meter.load_state_dict(state["meter"], self.validator.device)
+        self.travel |= state.get("travel", {})
         self.step = int(state["step"])
         restore_random_state(state["random"])
 

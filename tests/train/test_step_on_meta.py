@@ -88,7 +88,15 @@ def test_a_step_runs_on_meta_for_every_network(generator, discriminator):
         assert {tensor.device for tensor in tensors} == {META}
     for optimizer in (networks.step.optimizer_g, networks.step.optimizer_d):
         assert optimizer.state
-    assert {"discriminator/D(y)_prob", "adv/grad_ratio", "train_metrics/sam"} <= set(meter.names)
+    assert {
+        "discriminator/D(y)_prob",
+        "discriminator/logits_real_mean",
+        "discriminator/logits_fake_std",
+        "adv/grad_ratio",
+        "train_metrics/sam",
+        "grad_norm/generator_clipped",
+        "grad_norm/discriminator_clipped",
+    } <= set(meter.names)
 
 
 @pytest.mark.parametrize("losses", GAMES)
