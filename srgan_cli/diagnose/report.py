@@ -10,9 +10,6 @@ Severity = Literal["ok", "info", "warn", "error"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("ok", "info", "warn", "error")
 """In rising order."""
 
-SCHEMA_VERSION: Final = 1
-"""Of the JSON report: raised when a field changes its meaning or goes."""
-
 CAUSES: Final[Mapping[str, tuple[str, ...]]] = {
     "NUM01": ("NUM02", "NUM03", "NUM04", "NUM05", "SCH05"),
     "NUM02": ("NUM03", "NUM04", "EMA01"),
@@ -150,47 +147,3 @@ def merge_causes(findings: Iterable[Finding]) -> tuple[Finding, ...]:
         if code not in hidden
     ]
     return tuple(sorted(kept, key=lambda f: (-SEVERITIES.index(f.severity), f.code)))
-
-
-def to_json(report: Report) -> dict[str, Any]:
-    """The report as plain JSON values."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "run": report.source,
-        "form": report.form,
-        "verdict": report.verdict,
-        "summary": {
-            "worst": report.worst,
-            "counts": {severity: report.count(severity) for severity in SEVERITIES},
-        },
-        "steps": {
-            "first": report.first_step,
-            "last": report.last_step,
-            "planned": report.max_steps,
-            "rows": report.num_rows,
-        },
-        "phase": report.phase,
-        "overview": vars(report.overview),
-        "findings": [_finding_json(finding) for finding in report.findings],
-        "not_checked": [vars(skipped) for skipped in report.not_checked],
-        "checked": list(report.checked),
-        "notes": list(report.notes),
-    }
-
-
-def _finding_json(finding: Finding) -> dict[str, Any]:
-    return {
-        "code": finding.code,
-        "severity": finding.severity,
-        "title": finding.title,
-        "phase": finding.phase,
-        "window": list(finding.window),
-        "message": finding.message,
-        "evidence": dict(finding.evidence),
-        "remedy": [
-            {"key": one.key, "from": one.old, "to": one.new, "why": one.why}
-            for one in finding.remedy
-        ],
-        "confidence": finding.confidence,
-        "explains": list(finding.explains),
-    }

@@ -3,49 +3,56 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 from srgan_cli.diagnose.report import Finding, NotChecked, Remedy, Report
 
-_WIDTH = 100
-_LABEL = 11
+WIDTH: Final = 100
+_MIN_WIDTH: Final = 40
+_LABEL: Final = 11
 
 
-def report_text(report: Report) -> str:
-    """The whole report."""
-    return "\n".join(_lines(report))
+def report_text(report: Report, width: int = WIDTH) -> str:
+    """The whole report in lines of at most `width` characters, longer words excepted."""
+    return "\n".join(_lines(report, max(width, _MIN_WIDTH)))
 
 
-def _lines(report: Report) -> Iterator[str]:
-    yield from _field("run", f"{report.source} ({report.form}, {report.num_rows} steps logged)")
-    yield from _field("verdict", report.verdict)
+def _lines(report: Report, width: int) -> Iterator[str]:
+    read = f"{report.source} ({report.form}, {report.num_rows} steps logged)"
     overview = report.overview
-    yield from _field("schedule", overview.schedule)
-    yield from _field("balance", overview.balance)
-    yield from _field("plan", overview.plan)
-    yield from _field("images", overview.images)
+    for label, text in (
+        ("run", read),
+        ("verdict", report.verdict),
+        ("schedule", overview.schedule),
+        ("balance", overview.balance),
+        ("plan", overview.plan),
+        ("images", overview.images),
+    ):
+        yield from field(label, text, width)
     for finding in report.findings:
         yield ""
-        yield from _finding(finding)
+        yield from _finding(finding, width)
     yield ""
-    yield from _field("checked", " ".join(report.checked))
+    yield from field("checked", " ".join(report.checked), width)
     if report.not_checked:
         yield "not checked"
-        for codes, reason in _by_reason(report.not_checked):
-            yield from _wrapped(f"{' '.join(codes)}: {reason}", "  ", "    ")
+        for codes, reason in by_reason(report.not_checked):
+            yield from wrapped(f"{' '.join(codes)}: {reason}", "  ", "    ", width)
     for note in report.notes:
-        yield from _field("note", note)
+        yield from field("note", note, width)
 
 
-def _field(label: str, text: str) -> Iterator[str]:
-    return _wrapped(text, label.ljust(_LABEL), " " * _LABEL)
+def field(label: str, text: str, width: int = WIDTH) -> Iterator[str]:
+    """A label, and its text beside it."""
+    return wrapped(text, label.ljust(_LABEL), " " * _LABEL, width)
 
 
-def _wrapped(text: str, first: str, rest: str) -> Iterator[str]:
+def wrapped(text: str, first: str, rest: str, width: int = WIDTH) -> Iterator[str]:
+    """The text in lines that begin with `first`, then with `rest`; words stay whole."""
     lines = textwrap.wrap(
         text,
-        _WIDTH,
+        width,
         initial_indent=first,
         subsequent_indent=rest,
         break_long_words=False,
@@ -54,34 +61,46 @@ def _wrapped(text: str, first: str, rest: str) -> Iterator[str]:
     yield from lines or [first.rstrip()]
 
 
-def _finding(finding: Finding) -> Iterator[str]:
+def _finding(finding: Finding, width: int) -> Iterator[str]:
+    head = f"{finding.severity.upper().ljust(6)}{finding.code}  "
+    title = f"{finding.title} ({steps_words(finding)})"
+    yield from wrapped(title, head, " " * len(head), width)
+    yield from wrapped(finding.message, "  ", "  ", width)
+    if finding.explains:
+        text = f"This also explains {', '.join(finding.explains)}."
+        yield from wrapped(text, "  ", "  ", width)
+    for remedy in finding.remedy:
+        change, why = remedy_words(remedy)
+        text = f"{change} ({why})" if why else change
+        yield from wrapped(text, "  -> ", "     ", width)
+
+
+def steps_words(finding: Finding) -> str:
+    """Where in the run a finding holds."""
     first, last = finding.window
     steps = f"step {first}" if first == last else f"steps {first} to {last}"
-    phase = "" if finding.phase == "run" else f", {finding.phase}"
-    yield f"{finding.severity.upper().ljust(6)}{finding.code}  {finding.title} ({steps}{phase})"
-    yield from _wrapped(finding.message, "  ", "  ")
-    if finding.explains:
-        yield f"  This also explains {', '.join(finding.explains)}."
-    for remedy in finding.remedy:
-        yield from _wrapped(_remedy(remedy), "  -> ", "     ")
+    return steps + ("" if finding.phase == "run" else f", {finding.phase}")
 
 
-def _remedy(remedy: Remedy) -> str:
+def remedy_words(remedy: Remedy) -> tuple[str, str]:
+    """The change, and why."""
     change = remedy.key
     if remedy.old is not None and remedy.new is not None:
-        change += f": {_value(remedy.old)} -> {_value(remedy.new)}"
+        change += f": {value_words(remedy.old)} -> {value_words(remedy.new)}"
     elif remedy.new is not None:
-        change += f": {_value(remedy.new)}"
-    return f"{change} ({remedy.why})" if remedy.why else change
+        change += f": {value_words(remedy.new)}"
+    return change, remedy.why
 
 
-def _value(value: Any) -> str:
+def value_words(value: Any) -> str:
+    """A setting as YAML spells it, short."""
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _by_reason(skipped: tuple[NotChecked, ...]) -> Iterator[tuple[list[str], str]]:
+def by_reason(skipped: Sequence[NotChecked]) -> Iterator[tuple[list[str], str]]:
+    """The codes that were not checked for each reason."""
     grouped: dict[str, list[str]] = {}
     for one in skipped:
         grouped.setdefault(one.reason, []).append(one.code)

@@ -1,0 +1,141 @@
+"""A comparison of runs as plain lines, and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any, Final
+
+from srgan_cli.diagnose.compare import Comparison, Difference, MetricComparison
+from srgan_cli.diagnose.report_json import ReportJson, finite, to_json
+from srgan_cli.diagnose.text import WIDTH, field, value_words, wrapped
+
+COMPARISON_VERSION: Final = 1
+"""Of the JSON; raised when a field changes its meaning or goes."""
+
+_CAVEAT: Final = (
+    "one run each: beyond validation noise does not mean beyond what another seed gives; repeat with "
+    "another Training.seed before you rely on a small difference"
+)
+
+
+def comparison_text(comparison: Comparison, width: int = WIDTH) -> str:
+    """The comparison in lines of at most `width` characters, longer words excepted."""
+    return "\n".join(_lines(comparison, width))
+
+
+def names_of(comparison: Comparison) -> list[str]:
+    """A, B, C ... for the runs."""
+    return [chr(ord("A") + index) for index in range(len(comparison.reports))]
+
+
+def _lines(comparison: Comparison, width: int) -> Iterator[str]:
+    names = names_of(comparison)
+    for name, report in zip(names, comparison.reports, strict=True):
+        yield from field(name, report.source, width)
+    for name, verdict in zip(names[1:], comparison.verdicts, strict=True):
+        yield from field("verdict", f"{name} against A: {verdict}", width)
+    if any(isinstance(one, Difference) for row in comparison.metrics for one in row.differences):
+        yield from field("", _CAVEAT, width)
+    yield from _titled(
+        "schedule", names, [one.overview.schedule for one in comparison.reports], width
+    )
+    yield from _titled("state", names, [one.verdict for one in comparison.reports], width)
+    yield from _titled("balance", names, comparison.balances, width)
+    yield from _validation(comparison, names, width)
+    yield from _settings(comparison, names, width)
+    yield from _findings(comparison, names, width)
+
+
+def _titled(title: str, names: Sequence[str], texts: Sequence[str], width: int) -> Iterator[str]:
+    yield ""
+    yield title
+    for name, text in zip(names, texts, strict=True):
+        yield from wrapped(text, f"  {name}  ", "     ", width)
+
+
+def _validation(comparison: Comparison, names: list[str], width: int) -> Iterator[str]:
+    yield ""
+    yield "validation (last phase: median of the last three; best, its step)"
+    if not comparison.metrics:
+        yield "  no validation metric is in the logs"
+    for metric in comparison.metrics:
+        yield f"  {metric.name} ({metric.better} is better)"
+        for name, run in zip(names, metric.runs, strict=True):
+            text = (
+                "not logged"
+                if run is None
+                else f"{run.final:.5g}; {run.best:.5g} at step {run.best_step}"
+            )
+            yield f"    {name}    {text}"
+        if not comparison.metrics_trouble:
+            yield from _differences(metric, names, width)
+
+
+def _differences(metric: MetricComparison, names: list[str], width: int) -> Iterator[str]:
+    for name, one in zip(names[1:], metric.differences, strict=True):
+        if isinstance(one, str):
+            text = f"not judged: {one}"
+        else:
+            beyond = "beyond" if one.significant else "within"
+            text = (
+                f"{one.mean:+.3g} (99 % interval {one.low:+.3g} to {one.high:+.3g}, "
+                f"{one.num_pairs} common validations): {beyond} validation noise"
+            )
+        yield from wrapped(text, f"    {name}-A  ", "         ", width)
+
+
+def _settings(comparison: Comparison, names: list[str], width: int) -> Iterator[str]:
+    yield ""
+    yield "settings that differ"
+    if comparison.settings_trouble:
+        yield from wrapped(f"not compared: {comparison.settings_trouble}", "  ", "  ", width)
+    elif not comparison.settings:
+        yield "  none"
+    for one in comparison.settings:
+        pairs = zip(names, one.values, strict=True)
+        text = ", ".join(f"{name} {value_words(value)}" for name, value in pairs)
+        yield from wrapped(f"{one.key}: {text}", "  ", "    ", width)
+
+
+def _findings(comparison: Comparison, names: list[str], width: int) -> Iterator[str]:
+    yield ""
+    yield "findings not in all"
+    if not comparison.findings:
+        yield "  none"
+    for code, made in comparison.findings:
+        for name, report, has in zip(names, comparison.reports, made, strict=True):
+            for finding in report.findings if has else ():
+                if finding.code == code:
+                    head = f"  {name}  {finding.severity.upper().ljust(6)}{code}  "
+                    yield from wrapped(finding.title, head, " " * len(head), width)
+
+
+def comparison_json(comparison: Comparison) -> dict[str, Any]:
+    """The comparison as plain JSON values, with the whole report of every run."""
+    reports: list[ReportJson] = [to_json(report) for report in comparison.reports]
+    return {
+        "schema_version": COMPARISON_VERSION,
+        "runs": reports,
+        "verdicts": list(comparison.verdicts),
+        "settings": [{"key": one.key, "values": finite(one.values)} for one in comparison.settings],
+        "settings_trouble": comparison.settings_trouble,
+        "balances": list(comparison.balances),
+        "metrics": [_metric(metric) for metric in comparison.metrics],
+        "metrics_trouble": comparison.metrics_trouble,
+        "findings": [{"code": code, "in_runs": list(made)} for code, made in comparison.findings],
+    }
+
+
+def _metric(metric: MetricComparison) -> dict[str, Any]:
+    return {
+        "name": metric.name,
+        "better": metric.better,
+        "runs": [None if run is None else finite(asdict(run)) for run in metric.runs],
+        "differences": [
+            {"not_judged": one}
+            if isinstance(one, str)
+            else finite(asdict(one)) | {"significant": one.significant}
+            for one in metric.differences
+        ],
+    }
