@@ -53,7 +53,10 @@ def change_key(text: str, edit: Edit) -> str:
     compat.translate(document)
     path: Keys = tuple(edit.key.split("."))
     mark = document.marks.get(path)
-    changed = _inserted(text, path, edit) if mark is None else _replaced(text, path, mark, edit)
+    if mark is None or (mark.key == edit.key and not _stands(text, path)):
+        changed = _inserted(text, path, edit)
+    else:
+        changed = _replaced(text, path, mark, edit)
     try:
         loaded = load_text(changed, "the changed configuration")
     except ConfigError as err:
@@ -110,14 +113,14 @@ def _replaced(text: str, path: Keys, mark: Mark, edit: Edit) -> str:
     if written != path and edit.key not in both:
         raise EditError(f"it is written as part of {mark.key}")
     holder, key, value = _find(text, written)
-    before, after = key.end_mark.index, _end(value)
+    before, after = key.end_mark.index, _end(text, key, value)
     new = yaml_value(edit.value)
     alias = _ALIAS.match(text, before)
     if alias:
         start, after = alias.span(1)
     elif value.start_mark.index < before:
         raise EditError("its section is an alias of another one")
-    elif value.start_mark.index == after:
+    elif _is_empty(value):
         start, new = after, f" {new}"
     elif isinstance(value, (SequenceNode, MappingNode)) and not value.flow_style:
         # A list of one item a line gets its new value behind the colon.
@@ -148,14 +151,14 @@ def _inserted(text: str, path: Keys, edit: Edit) -> str:
     section = _root(text) if not depth else _find(text, path[:depth])[2]
     if isinstance(section, MappingNode) and section.flow_style:
         flow = ": {".join(missing) + f": {value}" + "}" * (len(missing) - 1)
-        end = _end(section.value[-1][1]) if section.value else section.start_mark.index + 1
+        end = _end(text, *section.value[-1]) if section.value else section.start_mark.index + 1
         changed = text[:end] + (", " if section.value else "") + flow + text[end:]
         return _commented(changed, section.start_mark.index, edit.comment)
     if not text.endswith("\n"):
         text += newline
     if isinstance(section, MappingNode) and section.value:
         lead = _lead(text, section.value[0][0])
-        place = _line_end(text, _end(section.value[-1][1]))
+        place = _line_end(text, _end(text, *section.value[-1]))
     else:
         header = _find(text, path[:depth])[1]
         lead = _lead(text, header) + " " * _INDENT
@@ -172,6 +175,15 @@ def _inserted(text: str, path: Keys, edit: Edit) -> str:
     return text[:place] + "".join(newline + line for line in lines) + text[place:]
 
 
+def _stands(text: str, path: Keys) -> bool:
+    """Whether a key is written in its own section, not merged into it by `<<`."""
+    try:
+        _find(text, path)
+    except EditError:
+        return False
+    return True
+
+
 def _has_section(text: str, path: Keys) -> bool:
     """Whether a section is written and can take a key: a mapping of its own, or empty."""
     try:
@@ -180,7 +192,7 @@ def _has_section(text: str, path: Keys) -> bool:
         return False
     if isinstance(value, MappingNode) and value.start_mark.index < key.end_mark.index:
         raise EditError(f"{'.'.join(path)} is an alias of another section")
-    return isinstance(value, MappingNode) or value.start_mark.index == value.end_mark.index
+    return isinstance(value, MappingNode) or _is_empty(value)
 
 
 def _root(text: str) -> MappingNode:
@@ -198,7 +210,7 @@ def _find(text: str, path: Sequence[str]) -> tuple[MappingNode, Node, Node]:
         pairs = holder.value if isinstance(holder, MappingNode) else ()
         found = next(((key, value) for key, value in pairs if key.value == part), None)
         if found is None:
-            raise EditError("it comes from a merged or aliased section")
+            raise EditError("it is not in the file")
         if index < len(path) - 1:
             if found[1].start_mark.index < found[0].end_mark.index:
                 raise EditError(f"{'.'.join(path[: index + 1])} is an alias of another section")
@@ -208,12 +220,23 @@ def _find(text: str, path: Sequence[str]) -> tuple[MappingNode, Node, Node]:
     return holder, *found
 
 
-def _end(node: Node) -> int:
-    """Behind the last character of a value; a block node's own end mark lies after the comments."""
-    if isinstance(node, (MappingNode, SequenceNode)) and not node.flow_style and node.value:
-        last = node.value[-1]
-        return _end(last[1] if isinstance(node, MappingNode) else last)
-    return int(node.end_mark.index)
+def _end(text: str, key: Node, value: Node) -> int:
+    """Behind the last character of a key's value.
+
+    The marks of block nodes and of empty values lie behind the comments and blank lines that follow.
+    """
+    if _is_empty(value):
+        return text.index(":", key.end_mark.index) + 1
+    while isinstance(value, (MappingNode, SequenceNode)) and not value.flow_style and value.value:
+        last = value.value[-1]
+        if isinstance(value, MappingNode):
+            return _end(text, *last)
+        value = last
+    return int(value.end_mark.index)
+
+
+def _is_empty(value: Node) -> bool:
+    return bool(value.start_mark.index == value.end_mark.index)
 
 
 def _commented(text: str, index: int, comment: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from srgan_cli import runfolder as names
 from srgan_cli.diagnose import thresholds as limit
 from srgan_cli.diagnose.balance import balance_of
+from srgan_cli.diagnose.grid_charts import grid_panels
 from srgan_cli.diagnose.influence import Influence, influence_of
 from srgan_cli.diagnose.knobs import cuts
 from srgan_cli.diagnose.log import GRAD_RATIO, RunLog, Series
@@ -18,19 +19,18 @@ from srgan_cli.diagnose.panels import (
     Level,
     Mark,
     Panel,
-    PhaseMap,
     Span,
     log_where_positive,
     make_curve,
     make_panel,
 )
 from srgan_cli.diagnose.report import Report
-from srgan_cli.diagnose.tiles import grid_scores
 
 _RISING: Final = ("psnr", "ssim")
 """Validation metrics of which more is better."""
 _FIRST_METRICS: Final = ("l1", "psnr", "ssim", "perceptual", "sam", "ergas", "hf_ratio", "tv")
 _MAX_METRICS: Final = 6
+_PLANNED_POINTS: Final = 120
 
 Builder = Callable[[RunLog, int], Sequence[Panel]]
 
@@ -44,15 +44,6 @@ def panels_of(log: RunLog, report: Report, *, max_points: int = 1000) -> tuple[P
 def panel_for(code: str) -> str:
     """The name of the builder whose plot shows best what a code is about."""
     return _BEST_PANEL.get(code) or _FAMILY_PANEL.get(code.rstrip("0123456789"), "losses")
-
-
-def phase_map(log: RunLog) -> PhaseMap:
-    """The pattern of the last validation."""
-    title = "Phase map of the grid-locked pattern"
-    scores = grid_scores(log)
-    if isinstance(scores, str):
-        return PhaseMap(title, None, scores)
-    return PhaseMap(f"{title}, step {scores.steps[-1]}", np.asarray(scores.sr[-1].pattern))
 
 
 def _losses(log: RunLog, max_points: int) -> list[Panel]:
@@ -99,23 +90,33 @@ def _influence(log: RunLog, max_points: int) -> list[Panel]:
         ratio, kind = influence.series, "loss"
     # On a log scale the zero weight of the pretraining has no place.
     weight = log.adv(names.ADV_WEIGHT)
+    weight, ratio = weight.where(weight.values > 0), ratio.where(ratio.values > 0)
     curves = [
-        make_curve("adversarial weight", weight.where(weight.values > 0), max_points),
-        make_curve(
-            f"{kind} ratio, adversarial to content", ratio.where(ratio.values > 0), max_points
-        ),
+        make_curve("adversarial weight", weight, max_points),
+        make_curve(f"{kind} ratio, adversarial to content", ratio, max_points),
+        make_curve("weight as config.yaml plans it", _planned(log, weight), max_points),
     ]
     why = influence if isinstance(influence, str) else "the adversarial weight is not in the log"
-    panel = make_panel(
-        "influence", "Adversarial weight and influence", "weight, ratio", curves, why
-    )
-    if panel.empty or len(panel.curves) < 2:
+    title, y_label = "Adversarial weight and influence", "weight, ratio"
+    panel = make_panel("influence", title, y_label, curves, why)
+    if not len(ratio):
         return [replace(panel, log_scale=not panel.empty)]
-    levels = (
-        Level(limit.INFLUENCE_DOMINATES, "ratio 1: dominates"),
-        Level(limit.INFLUENCE_NONE, "ratio 0.001: no influence"),
-    )
-    return [replace(panel, levels=levels if kind == "gradient" else levels[:1], log_scale=True)]
+    levels = [Level(limit.INFLUENCE_DOMINATES, "ratio 1: dominates")]
+    if kind == "gradient":
+        levels.append(Level(limit.INFLUENCE_NONE, "ratio 0.001: no influence"))
+    return [replace(panel, levels=tuple(levels), log_scale=True)]
+
+
+def _planned(log: RunLog, weight: Series) -> Series:
+    """The adversarial weight of the plan, where the measured one differs from it; else nothing."""
+    schedule = log.schedule
+    if schedule is None or not len(weight):
+        return weight.where(np.zeros(len(weight), bool))
+    rows = np.unique(np.linspace(0, len(weight) - 1, _PLANNED_POINTS).astype(np.intp))
+    steps = weight.steps[rows]
+    planned = np.array([schedule.at(int(step)).adv_weight for step in steps])
+    differs = np.abs(weight.values[rows] - planned) > limit.PLAN_TOLERANCE * schedule.adv_weight
+    return Series(steps, planned).where((planned > 0) & bool(differs.any()))
 
 
 def _rates(log: RunLog, max_points: int) -> list[Panel]:
@@ -183,33 +184,6 @@ def _best_marks(log: RunLog, name: str, series: Series) -> list[Mark]:
     return marks
 
 
-def _grid(log: RunLog, max_points: int) -> list[Panel]:
-    title, y_label = "Grid-locked pattern in the validation tiles", "amplitude, % of range"
-    scores = grid_scores(log)
-    if isinstance(scores, str):
-        return [Panel("grid", title, y_label, empty=scores)]
-    percent = np.array([max(score.amplitude, 0.0) * 100 for score in scores.sr])
-    series = Series(np.array(scores.steps, np.int64), percent)
-    hr = np.full(len(percent), max(scores.hr.amplitude, 0.0) * 100)
-    curves = [
-        make_curve("SR", series, max_points, markers=True),
-        make_curve("HR, as control", Series(series.steps, hr), max_points, markers=True),
-    ]
-    marks = (
-        (limit.GRID_INFO, "note"),
-        (limit.GRID_WARN, "warning"),
-        (limit.GRID_ERROR, "error"),
-    )
-    # Far above the data, a limit would only flatten the curve.
-    top = max(float(percent.max()) * 3, limit.GRID_WARN * 100)
-    levels = tuple(
-        Level(100 * value, f"{100 * value:g} %: {word}")
-        for value, word in marks
-        if 100 * value <= top
-    )
-    return [replace(make_panel("grid", title, y_label, curves, ""), levels=levels)]
-
-
 def _time(log: RunLog, max_points: int) -> list[Panel]:
     curves = [
         make_curve("step", log.get(names.STEP_SECONDS), max_points),
@@ -226,7 +200,7 @@ BUILDERS: Final[Mapping[str, Builder]] = {
     "rates": _rates,
     "validation": _validation,
     "norms": _norms,
-    "grid": _grid,
+    "grid": grid_panels,
     "time": _time,
 }
 """In the order of the report."""

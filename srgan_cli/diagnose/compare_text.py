@@ -13,6 +13,7 @@ from srgan_cli.diagnose.text import WIDTH, field, value_words, wrapped
 COMPARISON_VERSION: Final = 1
 """Of the JSON; raised when a field changes its meaning or goes."""
 
+_UNKNOWN_IMAGES: Final = "whether both were validated on the same images is not known"
 _CAVEAT: Final = (
     "one run each: beyond validation noise does not mean beyond what another seed gives; repeat with "
     "another Training.seed before you rely on a small difference"
@@ -37,6 +38,8 @@ def _lines(comparison: Comparison, width: int) -> Iterator[str]:
         yield from field("verdict", f"{name} against A: {verdict}", width)
     if any(isinstance(one, Difference) for row in comparison.metrics for one in row.differences):
         yield from field("", _CAVEAT, width)
+        if comparison.settings_trouble:
+            yield from field("", _UNKNOWN_IMAGES, width)
     yield from _titled(
         "schedule", names, [one.overview.schedule for one in comparison.reports], width
     )
@@ -56,7 +59,8 @@ def _titled(title: str, names: Sequence[str], texts: Sequence[str], width: int) 
 
 def _validation(comparison: Comparison, names: list[str], width: int) -> Iterator[str]:
     yield ""
-    yield "validation (last phase: median of the last three; best, its step)"
+    title = "validation (in the last phase: median of the last three validations; best)"
+    yield from wrapped(title, "", "  ", width)
     if not comparison.metrics:
         yield "  no validation metric is in the logs"
     for metric in comparison.metrics:

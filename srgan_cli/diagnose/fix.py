@@ -38,7 +38,7 @@ class Fix:
     left: tuple[str, ...]
     """A line for every remedy that was not taken, with the reason."""
     warnings: tuple[str, ...] = ()
-    """What the changed configuration is warned of, and that of the run was not."""
+    """What `srgan config check` says of keys of which it said nothing before."""
 
 
 def fix_config(report: Report, text: str, level: Severity = "warn") -> Fix:
@@ -70,20 +70,21 @@ def fix_config(report: Report, text: str, level: Severity = "warn") -> Fix:
         else:
             taken[key] = one
             changed.append(f"{one.code}: {_words(one.remedy)}")
-    warnings = _warnings(text) - before
+    warnings = [f"{key}: {words}" for key, words in _warnings(text).items() if key not in before]
     return Fix(
         _heading(report, changed, left) + text,
         tuple(changed),
         tuple(left),
-        tuple(sorted(warnings)),
+        tuple(warnings),
     )
 
 
-def _warnings(text: str) -> set[str]:
+def _warnings(text: str) -> dict[str, str]:
+    """Key -> what `srgan config check` says of it."""
     from srgan_cli.config import load_text
 
     loaded = load_text(text, "the configuration")
-    return {f"{problem.key}: {problem.text}" for problem in loaded.warnings}
+    return {problem.key: problem.text for problem in loaded.warnings}
 
 
 def _proposals(report: Report) -> Iterator[Proposal]:

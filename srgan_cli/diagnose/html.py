@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from srgan_cli import __version__
-from srgan_cli.diagnose.charts import panels_of, phase_map
+from srgan_cli.diagnose.charts import panels_of
+from srgan_cli.diagnose.grid_charts import phase_map
 from srgan_cli.diagnose.log import RunLog
 from srgan_cli.diagnose.panels import Panel, phases_of
-from srgan_cli.diagnose.pictures import Picture, last_pictures
 from srgan_cli.diagnose.plots import draw, draw_map, variables
+from srgan_cli.diagnose.previews import Picture, last_pictures
 from srgan_cli.diagnose.report import Finding, Report
 from srgan_cli.diagnose.rules import RULES
 from srgan_cli.diagnose.text import by_reason, remedy_words, steps_words

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from itertools import pairwise
 from typing import Final
 
@@ -152,3 +154,17 @@ def log_where_positive(panel: Panel) -> Panel:
     values = [curve.series.values for curve in panel.curves]
     positive = bool(values) and all(bool((each > 0).all()) for each in values)
     return replace(panel, log_scale=positive)
+
+
+def fingerprint(panel: Panel, phases: Phases) -> str:
+    """Of what a plot shows, to four digits: whether a drawing is up to date, whoever drew it."""
+    curves = [
+        [
+            curve.label,
+            curve.series.steps.tolist(),
+            [f"{value:.3e}" for value in curve.series.values],
+        ]
+        for curve in panel.curves
+    ]
+    others = [panel.title, panel.y_label, panel.log_scale, panel.description, astuple(phases)]
+    return hashlib.sha256(json.dumps([curves, others]).encode()).hexdigest()[:16]

@@ -33,7 +33,12 @@ _STYLES: Final = ("solid", (0, (5, 1.5)), (0, (1.5, 1)), "dashdot")
 _MARKERS: Final = ("o", "s", "^", "D")
 _SERIES: Final = ("one", "two", "three", "four")
 _WIDTH_IN: Final = 8.0
-_HEIGHT_IN: Final = 2.3
+_HEIGHT_IN: Final = 2.4
+_LEFT_IN: Final = 0.78
+_RIGHT_IN: Final = 0.1
+_BOTTOM_IN: Final = 0.45
+_TOP_IN: Final = 0.5
+"""Fixed margins: the steps of all plots stand below each other, and nothing has to be measured."""
 _NAME_IN: Final = 0.35
 """A phase narrower than this is not named."""
 _MAX_SPANS: Final = 4
@@ -102,12 +107,16 @@ def _settings(salt: str) -> Any:
 def _figure(panel: Panel, phases: Phases, width_in: float) -> Figure:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width_in, _HEIGHT_IN), layout="constrained")
+    figure = Figure(figsize=(width_in, _HEIGHT_IN))
     figure.patch.set_visible(False)
+    figure.subplots_adjust(
+        left=_LEFT_IN / width_in,
+        right=1 - _RIGHT_IN / width_in,
+        bottom=_BOTTOM_IN / _HEIGHT_IN,
+        top=1 - _TOP_IN / _HEIGHT_IN,
+    )
     axes = figure.add_subplot()
     _frame(axes)
-    if panel.log_scale:
-        axes.set_yscale("log")
     axes.set_ylabel(panel.y_label, color=_hex("ink"))
     axes.set_xlabel("step", color=_hex("ink"))
     _phases(axes, phases, width_in)
@@ -115,13 +124,20 @@ def _figure(panel: Panel, phases: Phases, width_in: float) -> Figure:
         _curve(axes, curve, index, len(panel.curves) > 1)
     _levels(axes, panel)
     _marks(axes, panel)
+    if panel.log_scale:
+        _log_axis(axes)
     _spans(axes, panel)
     length = max(phases.last - phases.first, 1)
     axes.set_xlim(phases.first - 0.01 * length, phases.first + 1.01 * length)
     handles, _ = axes.get_legend_handles_labels()
     if handles:
         figure.legend(
-            loc="outside upper left", ncols=4, frameon=False, labelcolor=_hex("ink"), fontsize=8.5
+            loc="upper left",
+            ncols=4,
+            frameon=False,
+            labelcolor=_hex("ink"),
+            fontsize=8.5,
+            borderaxespad=0.2,
         )
     return figure
 
@@ -133,6 +149,18 @@ def _frame(axes: Axes) -> None:
     axes.tick_params(colors=_hex("ink"), which="both", labelsize=8.5)
     for side in ("left", "bottom"):
         axes.spines[side].set_color(_hex("muted"))
+
+
+def _log_axis(axes: Axes) -> None:
+    """A log scale with plain numbers: 1, 2, 5 within two decades, else powers of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_yscale("log")
+    bottom, top = axes.get_ylim()
+    subs = (1.0, 2.0, 5.0) if top < 100 * bottom else (1.0,)
+    axes.yaxis.set_major_locator(LogLocator(subs=subs, numticks=7))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _phases(axes: Axes, phases: Phases, width_in: float) -> None:
@@ -262,8 +290,9 @@ def _map_figure(phase_map: PhaseMap) -> Figure:
 
     pattern = np.asarray(phase_map.pattern)
     side = pattern.shape[0]
-    figure = Figure(figsize=(max(2.6, 0.62 * side), max(2.4, 0.5 * side)), layout="constrained")
+    figure = Figure(figsize=(max(2.6, 0.62 * side), max(2.4, 0.5 * side)))
     figure.patch.set_visible(False)
+    figure.subplots_adjust(left=0.01, right=0.99, bottom=0.01, top=0.99)
     axes = figure.add_subplot()
     axes.patch.set_visible(False)
     strongest = float(np.abs(pattern).max()) or 1.0
@@ -304,8 +333,8 @@ def _svg(figure: Figure, title: str, description: str) -> str:
     text = buffer.getvalue()
     text = text[text.index("<svg") :].rstrip()
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    # Only hashed ids are referred to; the counted ones would stand on a page several times.
-    text = re.sub(r'<g id="[A-Za-z]+[\dA-Za-z]*_\d+"', "<g", text)
+    # Ids of groups are counted anew in every drawing, and nothing refers to them.
+    text = re.sub(r'<g id="[^"]*"', "<g", text)
     text = re.sub(r"\s*\n\s*", "\n", text)
     for name, (drawn, light, _) in COLOURS.items():
         text = text.replace(drawn, f"var(--{name},{light})")

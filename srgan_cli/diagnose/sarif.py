@@ -24,6 +24,7 @@ SCHEMA: Final = (
 )
 LEVELS: Final[Mapping[Severity, str]] = {"error": "error", "warn": "warning", "info": "note"}
 """What is confirmed ("ok") is no result."""
+_NOT_CHECKED: Final = "notChecked"
 _RULE_INDEX: Final = {rule.code: index for index, rule in enumerate(RULES)}
 
 
@@ -74,6 +75,12 @@ def _driver() -> dict[str, Any]:
         "name": "srgan diagnose",
         "version": __version__,
         "semanticVersion": __version__,
+        "notifications": [
+            {
+                "id": _NOT_CHECKED,
+                "shortDescription": {"text": "A check that could not be made, and why."},
+            }
+        ],
         "rules": [
             {
                 "id": rule.code,
@@ -96,7 +103,7 @@ def _notification(skipped: NotChecked) -> dict[str, Any]:
     return {
         "level": "note",
         "message": {"text": f"{skipped.code} was not checked: {skipped.reason}"},
-        "descriptor": {"id": "notChecked"},
+        "descriptor": {"id": _NOT_CHECKED, "index": 0},
         "associatedRule": _rule(skipped.code),
     }
 

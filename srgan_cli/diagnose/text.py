@@ -32,7 +32,7 @@ def _lines(report: Report, width: int) -> Iterator[str]:
         yield from field(label, text, width)
     for finding in report.findings:
         yield ""
-        yield from _finding(finding, width)
+        yield from finding_lines(finding, width)
     yield ""
     yield from field("checked", " ".join(report.checked), width)
     if report.not_checked:
@@ -61,7 +61,8 @@ def wrapped(text: str, first: str, rest: str, width: int = WIDTH) -> Iterator[st
     yield from lines or [first.rstrip()]
 
 
-def _finding(finding: Finding, width: int) -> Iterator[str]:
+def finding_lines(finding: Finding, width: int = WIDTH) -> Iterator[str]:
+    """A finding with its numbers, steps and remedies."""
     head = f"{finding.severity.upper().ljust(6)}{finding.code}  "
     title = f"{finding.title} ({steps_words(finding)})"
     yield from wrapped(title, head, " " * len(head), width)
