@@ -9,10 +9,11 @@ import json
 import tempfile
 from pathlib import Path
 
-from planted import PLANTED, Planted
+from planted import PLANTED
 
-from srgan_cli.diagnose import examine, read_run
+from srgan_cli.diagnose import Report, examine, read_run
 from srgan_cli.diagnose.charts import panel_of
+from srgan_cli.diagnose.log import RunLog
 from srgan_cli.diagnose.pages import Example, code_pages, index_page
 from srgan_cli.diagnose.panels import Panel, Phases, fingerprint, phases_of
 from srgan_cli.diagnose.plots import draw, standalone
@@ -23,12 +24,10 @@ ROOT = Path(__file__).parents[1]
 MAX_POINTS = 200
 
 
-def example(code: str, planted: Planted, folder: Path) -> tuple[Example, Panel, Phases]:
+def example(code: str, log: RunLog, report: Report) -> tuple[Example, Panel, Phases]:
     """What a planted run gives: its example, and the plot that shows it."""
-    log = read_run(planted.make(folder / code))
-    report = examine(log)
     panel, phases = panel_of(log, report, code, max_points=MAX_POINTS), phases_of(log)
-    return Example(planted.words, report, f"{code}.svg", panel.description), panel, phases
+    return Example(PLANTED[code].words, report, f"{code}.svg", panel.description), panel, phases
 
 
 def mark(panel: Panel, phases: Phases) -> str:
@@ -47,7 +46,8 @@ def main() -> None:
         for code, planted in PLANTED.items():
             if code not in {rule.code for rule in RULES}:
                 continue
-            examples[code], panel, phases = example(code, planted, Path(folder))
+            log = read_run(planted.make(Path(folder) / code))
+            examples[code], panel, phases = example(code, log, examine(log))
             svg = standalone(draw(panel, phases))
             drawings[f"{code}.svg"] = svg.replace("<title>", f"{mark(panel, phases)}<title>", 1)
     written = code_pages(examples) | drawings

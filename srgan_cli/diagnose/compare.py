@@ -13,7 +13,7 @@ from srgan_cli.diagnose import stats
 from srgan_cli.diagnose import thresholds as limit
 from srgan_cli.diagnose.balance import balance_of
 from srgan_cli.diagnose.log import RunLog, Series
-from srgan_cli.diagnose.report import Report
+from srgan_cli.diagnose.report import Report, Severity
 
 METRICS: Final[Mapping[str, Literal["lower", "higher"]]] = {
     "l1": "lower",
@@ -112,8 +112,8 @@ class Comparison:
     metrics: tuple[MetricComparison, ...]
     metrics_trouble: str
     """Why the metrics do not compare; "" when they do."""
-    findings: tuple[tuple[str, tuple[bool, ...]], ...]
-    """Code of a finding, and in which runs it was made, where it was not made in all."""
+    findings: tuple[tuple[str, tuple[Severity | None, ...]], ...]
+    """Code of a finding, and how severe it is in each run (None: not made), where that differs."""
 
     @property
     def verdicts(self) -> tuple[str, ...]:
@@ -223,11 +223,11 @@ def _balance(log: RunLog) -> str:
     return f"separation {q:.2f}, D loss at {loss:.0%} of chance"
 
 
-def _findings(reports: Sequence[Report]) -> tuple[tuple[str, tuple[bool, ...]], ...]:
-    made = [{finding.code for finding in report.findings} for report in reports]
+def _findings(reports: Sequence[Report]) -> tuple[tuple[str, tuple[Severity | None, ...]], ...]:
+    made = [{finding.code: finding.severity for finding in report.findings} for report in reports]
     codes = dict.fromkeys(finding.code for report in reports for finding in report.findings)
-    rows = [(code, tuple(code in each for each in made)) for code in codes]
-    return tuple(row for row in rows if not all(row[1]))
+    rows = [(code, tuple(each.get(code) for each in made)) for code in codes]
+    return tuple(row for row in rows if len(set(row[1])) > 1)
 
 
 def _verdict(comparison: Comparison, index: int) -> str:

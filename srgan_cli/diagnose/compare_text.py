@@ -45,6 +45,7 @@ def _lines(comparison: Comparison, width: int) -> Iterator[str]:
     )
     yield from _titled("state", names, [one.verdict for one in comparison.reports], width)
     yield from _titled("balance", names, comparison.balances, width)
+    yield from _titled("images", names, [one.overview.images for one in comparison.reports], width)
     yield from _validation(comparison, names, width)
     yield from _settings(comparison, names, width)
     yield from _findings(comparison, names, width)
@@ -53,8 +54,12 @@ def _lines(comparison: Comparison, width: int) -> Iterator[str]:
 def _titled(title: str, names: Sequence[str], texts: Sequence[str], width: int) -> Iterator[str]:
     yield ""
     yield title
+    groups: dict[str, list[str]] = {}
     for name, text in zip(names, texts, strict=True):
-        yield from wrapped(text, f"  {name}  ", "     ", width)
+        groups.setdefault(text, []).append(name)
+    for text, same in groups.items():
+        head = f"  {' '.join(same)}  "
+        yield from wrapped(text, head, " " * len(head), width)
 
 
 def _validation(comparison: Comparison, names: list[str], width: int) -> Iterator[str]:
@@ -104,12 +109,12 @@ def _settings(comparison: Comparison, names: list[str], width: int) -> Iterator[
 
 def _findings(comparison: Comparison, names: list[str], width: int) -> Iterator[str]:
     yield ""
-    yield "findings not in all"
+    yield "findings that differ"
     if not comparison.findings:
         yield "  none"
-    for code, made in comparison.findings:
-        for name, report, has in zip(names, comparison.reports, made, strict=True):
-            for finding in report.findings if has else ():
+    for code, severities in comparison.findings:
+        for name, report, severity in zip(names, comparison.reports, severities, strict=True):
+            for finding in report.findings if severity else ():
                 if finding.code == code:
                     head = f"  {name}  {finding.severity.upper().ljust(6)}{code}  "
                     yield from wrapped(finding.title, head, " " * len(head), width)
@@ -127,7 +132,9 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
         "balances": list(comparison.balances),
         "metrics": [_metric(metric) for metric in comparison.metrics],
         "metrics_trouble": comparison.metrics_trouble,
-        "findings": [{"code": code, "in_runs": list(made)} for code, made in comparison.findings],
+        "findings": [
+            {"code": code, "severities": list(each)} for code, each in comparison.findings
+        ],
     }
 
 

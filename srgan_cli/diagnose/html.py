@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -44,15 +45,16 @@ svg text{font-family:system-ui,sans-serif!important}
 """
 
 
-def report_html(report: Report, log: RunLog) -> str:
+def report_html(report: Report, log: RunLog | None) -> str:
     """The page: verdict, findings, plots, the last pictures, what was not checked, documentation.
 
-    It needs nothing but itself, and stays below 3 MB whatever the length of the log.
+    It needs nothing but itself, and stays below 3 MB whatever the length of the log. Without a log, of
+    a single image or a weights file, it has no curves.
     """
     return "".join(_page(report, log))
 
 
-def _page(report: Report, log: RunLog) -> Iterator[str]:
+def _page(report: Report, log: RunLog | None) -> Iterator[str]:
     title = _escape(f"{report.source}: {report.verdict}")
     yield '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
     yield '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
@@ -60,8 +62,9 @@ def _page(report: Report, log: RunLog) -> Iterator[str]:
     yield f"<title>{title}</title>\n<style>{variables(':root')}\n{_STYLE}</style>\n</head>\n<body>\n"
     yield from _summary(report)
     yield from _findings(report)
-    yield from _plots(report, log)
-    yield from _pictures(last_pictures(log))
+    if log is not None:
+        yield from _plots(report, log)
+        yield from _pictures(last_pictures(log))
     yield from _checks(report)
     yield from _documentation(report)
     yield "</body>\n</html>\n"
@@ -104,8 +107,7 @@ def _card(finding: Finding) -> Iterator[str]:
     yield f'<article class="card {severity}" id="{finding.code}">\n'
     yield f'<h3><span class="tag {severity}">{_SIGNS[severity]} {_SEVERITY_WORDS[severity]} '
     yield f"{finding.code}</span> {_escape(finding.title)}</h3>\n"
-    sure = "" if finding.confidence == "high" else f", {finding.confidence} confidence"
-    yield f'<p class="muted">{_escape(steps_words(finding))}{sure}</p>\n'
+    yield f'<p class="muted">{_escape(steps_words(finding))}</p>\n'
     yield f"<p>{_escape(finding.message)}</p>\n"
     if finding.remedy:
         yield "<p>What to change:</p>\n<ul>\n"
@@ -188,9 +190,14 @@ def _documentation(report: Report) -> Iterator[str]:
         opened = " open" if rule.code in named else ""
         yield f'<details id="doc-{rule.code}"{opened}><summary>{rule.code}: {_escape(rule.title)}</summary>\n'
         for paragraph in rule.documentation.split("\n\n"):
-            yield f"<p>{_escape(paragraph)}</p>\n"
+            yield f"<p>{_code(paragraph)}</p>\n"
         yield "</details>\n"
     yield "</section>\n"
+
+
+def _code(text: str) -> str:
+    """Documentation, in which keys stand between backticks."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", _escape(text))
 
 
 def _escape(text: str) -> str:

@@ -39,6 +39,8 @@ _RIGHT_IN: Final = 0.1
 _BOTTOM_IN: Final = 0.45
 _TOP_IN: Final = 0.5
 """Fixed margins: the steps of all plots stand below each other, and nothing has to be measured."""
+_HEADROOM: Final = 0.12
+"""Of the data's height, so that the label of a level stays inside."""
 _NAME_IN: Final = 0.35
 """A phase narrower than this is not named."""
 _MAX_SPANS: Final = 4
@@ -116,6 +118,7 @@ def _figure(panel: Panel, phases: Phases, width_in: float) -> Figure:
         top=1 - _TOP_IN / _HEIGHT_IN,
     )
     axes = figure.add_subplot()
+    axes.margins(y=_HEADROOM)
     _frame(axes)
     axes.set_ylabel(panel.y_label, color=_hex("ink"))
     axes.set_xlabel("step", color=_hex("ink"))

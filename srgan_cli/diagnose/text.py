@@ -77,10 +77,12 @@ def finding_lines(finding: Finding, width: int = WIDTH) -> Iterator[str]:
 
 
 def steps_words(finding: Finding) -> str:
-    """Where in the run a finding holds."""
+    """Where in the run a finding holds, and how sure it is where that is not very."""
     first, last = finding.window
-    steps = f"step {first}" if first == last else f"steps {first} to {last}"
-    return steps + ("" if finding.phase == "run" else f", {finding.phase}")
+    parts = [f"step {first}" if first == last else f"steps {first} to {last}"]
+    parts += [] if finding.phase == "run" else [finding.phase]
+    parts += [] if finding.confidence == "high" else [f"{finding.confidence} confidence"]
+    return ", ".join(parts)
 
 
 def remedy_words(remedy: Remedy) -> tuple[str, str]:

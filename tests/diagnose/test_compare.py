@@ -126,11 +126,23 @@ def test_settings_and_findings_that_differ(tmp_path: Path) -> None:
     found = pair(tmp_path, run(), run(q=constant(0.85), d_rate=2e-3))
     settings = {one.key: one.values for one in found.settings}
     assert settings == {"Optimizers.optim_d_lr": (1e-4, 2e-3)}
-    assert found.findings == (("GAN01", (False, True)),)
+    assert found.findings == (("GAN01", (None, "warn")),)
     text = comparison_text(found)
     assert "  Optimizers.optim_d_lr: A 0.0001, B 0.002\n" in text
     assert "  B  WARN  GAN01  The discriminator overpowers the generator" in text
     assert "  A  separation 0.3" in text
+
+
+def test_a_finding_that_is_only_worse_is_told(tmp_path: Path) -> None:
+    found = pair(tmp_path, run(q=constant(0.85)), run(q=constant(0.85), d_rate=2e-3))
+    assert found.findings == (("GAN01", ("info", "warn")),)
+    text = comparison_text(found)
+    assert "  A  INFO  GAN01 " in text
+    assert "  B  WARN  GAN01 " in text
+
+
+def test_what_is_the_same_is_said_once(tmp_path: Path) -> None:
+    assert comparison_text(pair(tmp_path, run(), run(seed=1))).count("step 3000 of 3000") == 1
 
 
 def test_logs_without_a_configuration(tmp_path: Path) -> None:

@@ -133,10 +133,9 @@ def test_new_warnings_are_told(report: Report) -> None:
 
 
 @pytest.mark.parametrize("code", [rule.code for rule in RULES if rule.code in PLANTED])
-def test_the_fix_of_every_planted_fault_loads(code: str, tmp_path: Path) -> None:
-    folder = PLANTED[code].make(tmp_path / "run")
+def test_the_fix_of_every_planted_fault_loads(code: str, diagnosed) -> None:
+    folder, _, report = diagnosed(code)
     text = (folder / "config.yaml").read_text(encoding="utf-8")
-    report = diagnose_run(folder)
     found = fix_config(report, text, "info")
     config = load_text(found.text, "text").config
     keys = {remedy.key for finding in report.findings for remedy in finding.remedy}

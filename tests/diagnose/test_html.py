@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from planted import PLANTED
 from synthetic_runs import Run, constant, write_csv, write_folder
 from test_grid_findings import folder_with_tiles
 
@@ -146,10 +145,10 @@ def test_what_the_report_says_is_in_it(faulty: tuple[str, Page]) -> None:
     assert "Phase map of the grid-locked pattern, step 2000" in page.text
 
 
-def test_hostile_text_stays_text(tmp_path: Path) -> None:
-    log = read_run(write_folder(Run(), tmp_path / "run"))
-    report = examine(replace(log, source="<script>alert(1)</script>&\"'"))
-    page = Page(report_html(report, log))
+def test_hostile_text_stays_text(diagnosed) -> None:
+    report = replace(diagnosed("GAN02").report, source="<script>alert(1)</script>&\"'")
+    page = Page(report_html(report, None))
+    assert page.drawings == [], "without a log there are no curves"
     assert "script" not in page.tags
     assert "<script>alert(1)</script>" in page.text
 
@@ -175,8 +174,9 @@ def test_missing_series_are_explained(drop: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("code", ["NUM01", "GAN08", "LOG01", "SCH01", "SYS04"])
-def test_runs_of_every_kind(code: str, tmp_path: Path) -> None:
-    _, page = page_of(PLANTED[code].make(tmp_path / "run"))
+def test_runs_of_every_kind(code: str, diagnosed) -> None:
+    _, log, report = diagnosed(code)
+    page = Page(report_html(report, log))
     assert code in page.ids
 
 
@@ -256,9 +256,9 @@ def test_chance_is_where_the_labels_put_it(tmp_path: Path) -> None:
     assert levels(plain) == [0.5]
 
 
-def test_cuts_and_bests_are_marked(tmp_path: Path) -> None:
-    log = read_run(PLANTED["SCH09"].make(tmp_path / "run"))
-    panels = {each.title: each for each in panels_of(log, examine(log))}
+def test_cuts_and_bests_are_marked(diagnosed) -> None:
+    _, log, report = diagnosed("SCH09")
+    panels = {each.title: each for each in panels_of(log, report)}
     cuts = [mark.step for mark in panels["Learning rates"].marks]
     assert cuts == [700, 1000, 1300, 1600, 1900]
     best = {mark.label: mark for mark in panels["Validation psnr"].marks}

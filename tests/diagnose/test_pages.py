@@ -50,9 +50,10 @@ def test_there_is_a_page_for_every_code_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("code", [code for code in CODES if code in PLANTED])
-def test_a_planted_fault_is_found_and_its_page_is_up_to_date(code: str, tmp_path: Path) -> None:
+def test_a_planted_fault_is_found_and_its_page_is_up_to_date(code: str, diagnosed) -> None:
     make = maker()
-    example, panel, phases = make.example(code, PLANTED[code], tmp_path)
+    _, log, report = diagnosed(code)
+    example, panel, phases = make.example(code, log, report)
     assert code in [finding.code for finding in example.report.findings]
     assert page(code) == code_pages({code: example})[f"{code}.md"], AGAIN
     svg = (DOCS / "diagnosis" / f"{code}.svg").read_text(encoding="utf-8")
@@ -84,9 +85,9 @@ def test_links_lead_somewhere() -> None:
             assert (path.parent / target).is_file(), f"{path.name} -> {target}"
 
 
-def test_drawing_again_gives_the_same_bytes(tmp_path: Path) -> None:
-    make = maker()
-    _, panel, phases = make.example("GAN02", PLANTED["GAN02"], tmp_path)
+def test_drawing_again_gives_the_same_bytes(diagnosed) -> None:
+    _, log, report = diagnosed("GAN02")
+    _, panel, phases = maker().example("GAN02", log, report)
     first, second = (standalone(draw(panel, phases)) for _ in range(2))
     assert first == second
     assert not re.search(r"\d{4}-\d\d-\d\d", first), "a date makes every drawing differ"

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 from planted import PLANTED
 
-from srgan_cli.diagnose import diagnose_run, to_json
+from srgan_cli.diagnose import Report, diagnose_run, to_json
 from srgan_cli.diagnose.report_json import report_schema
 from srgan_cli.diagnose.rules import RULES
 
@@ -19,10 +19,10 @@ RUNS = ROOT.parent / "shared" / "data" / "runs"
 SCHEMA = json.loads((ROOT / "docs" / "diagnosis.schema.json").read_text(encoding="utf-8"))
 
 
-def checked(path: Path) -> dict[str, Any]:
-    report = json.loads(json.dumps(to_json(diagnose_run(path)), allow_nan=False))
-    jsonschema.Draft202012Validator(SCHEMA).validate(report)
-    return report
+def checked(report: Report) -> dict[str, Any]:
+    read = json.loads(json.dumps(to_json(report), allow_nan=False))
+    jsonschema.Draft202012Validator(SCHEMA).validate(read)
+    return read
 
 
 def test_the_schema_is_one() -> None:
@@ -30,8 +30,8 @@ def test_the_schema_is_one() -> None:
 
 
 @pytest.mark.parametrize("code", [rule.code for rule in RULES if rule.code in PLANTED])
-def test_reports_of_planted_faults(code: str, tmp_path: Path) -> None:
-    report = checked(PLANTED[code].make(tmp_path / "run"))
+def test_reports_of_planted_faults(code: str, diagnosed) -> None:
+    report = checked(diagnosed(code).report)
     assert code in [finding["code"] for finding in report["findings"]]
 
 
@@ -39,10 +39,10 @@ def test_reports_of_planted_faults(code: str, tmp_path: Path) -> None:
 def test_reports_of_real_logs() -> None:
     for folder in sorted(RUNS.iterdir())[::4]:
         if folder.is_dir():
-            checked(folder)
+            checked(diagnose_run(folder))
 
 
-def test_every_field_is_in_the_schema(tmp_path: Path) -> None:
+def test_every_field_is_in_the_schema(diagnosed) -> None:
     def compare(value: Any, schema: dict[str, Any], place: str) -> None:
         schema = SCHEMA["$defs"][schema["$ref"].rsplit("/", 1)[1]] if "$ref" in schema else schema
         if "properties" in schema:
@@ -52,11 +52,11 @@ def test_every_field_is_in_the_schema(tmp_path: Path) -> None:
         for item in value if isinstance(value, list) and "items" in schema else ():
             compare(item, schema["items"], place)
 
-    compare(checked(PLANTED["GAN02"].make(tmp_path / "run")), SCHEMA, "report")
+    compare(checked(diagnosed("GAN02").report), SCHEMA, "report")
 
 
-def test_a_wrong_report_is_refused(tmp_path: Path) -> None:
-    report = checked(PLANTED["GAN02"].make(tmp_path / "run"))
+def test_a_wrong_report_is_refused(diagnosed) -> None:
+    report = checked(diagnosed("GAN02").report)
     report["findings"][0]["severity"] = "terrible"
     with pytest.raises(jsonschema.ValidationError, match="terrible"):
         jsonschema.Draft202012Validator(SCHEMA).validate(report)

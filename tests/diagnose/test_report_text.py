@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,8 @@ RUNS = Path(__file__).parents[3] / "shared" / "data" / "runs"
 
 
 @pytest.mark.parametrize("code", [rule.code for rule in RULES if rule.code in PLANTED])
-def test_lines_fit(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    report = diagnose_run(PLANTED[code].make(Path("run")))
+def test_lines_fit(code: str, diagnosed) -> None:
+    report = replace(diagnosed(code).report, source="run")
     for width in (60, 80, 100):
         lines = report_text(report, width).splitlines()
         assert max(map(len, lines)) <= width
@@ -36,8 +36,8 @@ def test_real_logs_fit_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
             assert max(map(len, lines)) <= 80, folder
 
 
-def test_verdict_and_findings_come_before_what_was_checked(tmp_path: Path) -> None:
-    text = report_text(diagnose_run(PLANTED["GAN02"].make(tmp_path / "run")))
+def test_verdict_and_findings_come_before_what_was_checked(diagnosed) -> None:
+    text = report_text(diagnosed("GAN02").report)
     places = [
         text.index(word)
         for word in ("\nverdict ", "\nERROR ", "  -> ", "\nchecked ", "\nnot checked")

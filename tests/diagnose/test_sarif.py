@@ -118,10 +118,9 @@ def faulty(path: Path) -> Path:
 
 
 @pytest.mark.parametrize("code", [rule.code for rule in RULES if rule.code in PLANTED])
-def test_every_planted_fault_gives_valid_sarif(code: str, tmp_path: Path) -> None:
-    folder = PLANTED[code].make(tmp_path / "run")
-    report = diagnose_run(folder)
-    run = valid(report_sarif(report, folder / "config.yaml", tmp_path))
+def test_every_planted_fault_gives_valid_sarif(code: str, diagnosed) -> None:
+    folder, _, report = diagnosed(code)
+    run = valid(report_sarif(report, folder / "config.yaml", folder))
     found = {result["ruleId"]: result for result in run["results"]}
     severity = next(finding.severity for finding in report.findings if finding.code == code)
     if severity == "ok":
