@@ -1,4 +1,4 @@
-"""Writes docs/diagnosis.md, docs/diagnosis.schema.json and docs/diagnosis/: run by `make docs`.
+"""Writes docs/diagnosis.md, docs/diagnosis/ and the JSON schemas: run by `make docs`.
 
 The examples are the runs that the tests plant, so that a page shows what is known to be found.
 """
@@ -13,6 +13,7 @@ from planted import PLANTED
 
 from srgan_cli.diagnose import Report, examine, read_run
 from srgan_cli.diagnose.charts import panel_of
+from srgan_cli.diagnose.compare_json import comparison_schema
 from srgan_cli.diagnose.log import RunLog
 from srgan_cli.diagnose.pages import Example, code_pages, index_page
 from srgan_cli.diagnose.panels import Panel, Phases, fingerprint, phases_of
@@ -56,8 +57,10 @@ def main() -> None:
     for stale in set(pages.iterdir()) - {pages / name for name in written}:
         stale.unlink()
     (docs / "diagnosis.md").write_text(index_page(), encoding="utf-8")
-    schema = json.dumps(report_schema(), indent=2) + "\n"
-    (docs / "diagnosis.schema.json").write_text(schema, encoding="utf-8")
+    schemas = {"diagnosis": report_schema(), "comparison": comparison_schema()}
+    for name, schema in schemas.items():
+        text = json.dumps(schema, indent=2) + "\n"
+        (docs / f"{name}.schema.json").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

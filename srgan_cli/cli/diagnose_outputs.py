@@ -146,7 +146,8 @@ def with_config(log: RunLog, config: Path | None) -> RunLog:
 def show_comparison(logs: Sequence[RunLog], reports: Sequence[Report], *, as_json: bool) -> None:
     """Print what differs between runs."""
     from srgan_cli.diagnose.compare import compare_runs
-    from srgan_cli.diagnose.compare_text import comparison_json, comparison_text
+    from srgan_cli.diagnose.compare_json import comparison_json
+    from srgan_cli.diagnose.compare_text import comparison_text
 
     comparison = compare_runs(logs, reports)
     if as_json:

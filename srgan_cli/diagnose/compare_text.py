@@ -1,17 +1,12 @@
-"""A comparison of runs as plain lines, and as JSON."""
+"""A comparison of runs as plain lines."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
-from typing import Any, Final
+from typing import Final
 
 from srgan_cli.diagnose.compare import Comparison, Difference, MetricComparison
-from srgan_cli.diagnose.report_json import ReportJson, finite, to_json
 from srgan_cli.diagnose.text import WIDTH, field, value_words, wrapped
-
-COMPARISON_VERSION: Final = 1
-"""Of the JSON; raised when a field changes its meaning or goes."""
 
 _UNKNOWN_IMAGES: Final = "whether both were validated on the same images is not known"
 _CAVEAT: Final = (
@@ -118,35 +113,3 @@ def _findings(comparison: Comparison, names: list[str], width: int) -> Iterator[
                 if finding.code == code:
                     head = f"  {name}  {finding.severity.upper().ljust(6)}{code}  "
                     yield from wrapped(finding.title, head, " " * len(head), width)
-
-
-def comparison_json(comparison: Comparison) -> dict[str, Any]:
-    """The comparison as plain JSON values, with the whole report of every run."""
-    reports: list[ReportJson] = [to_json(report) for report in comparison.reports]
-    return {
-        "schema_version": COMPARISON_VERSION,
-        "runs": reports,
-        "verdicts": list(comparison.verdicts),
-        "settings": [{"key": one.key, "values": finite(one.values)} for one in comparison.settings],
-        "settings_trouble": comparison.settings_trouble,
-        "balances": list(comparison.balances),
-        "metrics": [_metric(metric) for metric in comparison.metrics],
-        "metrics_trouble": comparison.metrics_trouble,
-        "findings": [
-            {"code": code, "severities": list(each)} for code, each in comparison.findings
-        ],
-    }
-
-
-def _metric(metric: MetricComparison) -> dict[str, Any]:
-    return {
-        "name": metric.name,
-        "better": metric.better,
-        "runs": [None if run is None else finite(asdict(run)) for run in metric.runs],
-        "differences": [
-            {"not_judged": one}
-            if isinstance(one, str)
-            else finite(asdict(one)) | {"significant": one.significant}
-            for one in metric.differences
-        ],
-    }

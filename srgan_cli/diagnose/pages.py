@@ -82,7 +82,7 @@ metrics of the last phase. A metric differs *beyond validation noise* when the 9
 half of their common validations (at least 8) leaves out 0; the interval is that of four block means, because successive validations
 are alike. It says nothing about what another seed would give. Runs that were validated on other images, or that ended in
 different phases, are not compared by their metrics. The exit code is that of the last run. `--json` holds the comparison and
-every report.
+every report ([comparison.schema.json](comparison.schema.json)).
 
 ## Codes
 """

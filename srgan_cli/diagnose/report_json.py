@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any, Final
 
 from typing_extensions import TypedDict
@@ -183,10 +184,15 @@ def finite(value: Any) -> Any:
 
 def report_schema() -> dict[str, Any]:
     """JSON schema (draft 2020-12) of `to_json`."""
+    return schema_of(ReportJson, ())
+
+
+def schema_of(kind: type, parts: Iterable[type]) -> dict[str, Any]:
+    """JSON schema of a TypedDict, with the docstrings of its fields; `parts` are those inside of it."""
     from pydantic import ConfigDict, TypeAdapter, with_config
 
     documented = with_config(ConfigDict(use_attribute_docstrings=True))
-    for part in (StepsJson, OverviewJson, FindingJson, ReportJson):
+    for part in (StepsJson, OverviewJson, FindingJson, ReportJson, *parts, kind):
         documented(part)
-    schema = TypeAdapter(ReportJson).json_schema()
+    schema = TypeAdapter(kind).json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 from synthetic_runs import Run, constant, write_csv, write_folder
@@ -17,7 +18,8 @@ from srgan_cli.diagnose.compare import (
     compare_runs,
     paired_difference,
 )
-from srgan_cli.diagnose.compare_text import comparison_json, comparison_text
+from srgan_cli.diagnose.compare_json import comparison_json, comparison_schema
+from srgan_cli.diagnose.compare_text import comparison_text
 from srgan_cli.diagnose.log import Series
 
 Values = dict[str, float]
@@ -192,9 +194,12 @@ def test_command(srgan, tmp_path: Path) -> None:
     assert report["verdicts"] == list(compared(*paths[::-1]).verdicts)
 
 
-def test_json_is_strict(tmp_path: Path) -> None:
-    found = pair(tmp_path, run(), run(q=constant(0.85), d_rate=2e-3))
-    json.dumps(comparison_json(found), allow_nan=False)
+@pytest.mark.parametrize(
+    "other", [run(seed=1), run(q=constant(0.85), d_rate=2e-3), run(pretrain=10**6)]
+)
+def test_json_is_what_its_schema_says(other: Run, tmp_path: Path) -> None:
+    text = json.dumps(comparison_json(pair(tmp_path, run(), other)), allow_nan=False)
+    jsonschema.Draft202012Validator(comparison_schema()).validate(json.loads(text))
 
 
 def test_several_runs_and_one_file(srgan, tmp_path: Path) -> None:

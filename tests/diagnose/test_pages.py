@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 from planted import PLANTED
 
+from srgan_cli.diagnose.compare_json import comparison_schema
 from srgan_cli.diagnose.pages import code_pages, index_page
 from srgan_cli.diagnose.plots import draw, standalone
 from srgan_cli.diagnose.report_json import report_schema
@@ -93,6 +94,9 @@ def test_drawing_again_gives_the_same_bytes(diagnosed) -> None:
     assert not re.search(r"\d{4}-\d\d-\d\d", first), "a date makes every drawing differ"
 
 
-def test_the_published_schema_is_that_of_the_report() -> None:
-    published = json.loads((DOCS / "diagnosis.schema.json").read_text(encoding="utf-8"))
-    assert published == report_schema(), AGAIN
+@pytest.mark.parametrize(
+    ("name", "schema"), [("diagnosis", report_schema), ("comparison", comparison_schema)]
+)
+def test_the_published_schemas_are_those_in_use(name: str, schema) -> None:
+    published = json.loads((DOCS / f"{name}.schema.json").read_text(encoding="utf-8"))
+    assert published == schema(), AGAIN
