@@ -189,8 +189,15 @@ def _time(log: RunLog, max_points: int) -> list[Panel]:
         make_curve("step", log.get(names.STEP_SECONDS), max_points),
         make_curve("of it waiting for data", log.get(names.DATA_SECONDS), max_points),
     ]
+    curves.append(make_curve("a validation", log.get(names.VAL_SECONDS), max_points, markers=True))
     why = "no step time is in the log"
     return [log_where_positive(make_panel("time", "Time of a step", "seconds", curves, why))]
+
+
+def _memory(log: RunLog, max_points: int) -> list[Panel]:
+    curves = [make_curve("peak memory", log.get(names.PEAK_MEMORY), max_points)]
+    why = "no memory is in the log"
+    return [make_panel("memory", "Peak memory", "MB", curves, why)]
 
 
 BUILDERS: Final[Mapping[str, Builder]] = {
@@ -202,6 +209,7 @@ BUILDERS: Final[Mapping[str, Builder]] = {
     "norms": _norms,
     "grid": grid_panels,
     "time": _time,
+    "memory": _memory,
 }
 """In the order of the report."""
 
@@ -227,9 +235,16 @@ _BEST_PANEL: Final = {
     "SCH03": "losses",
     "SCH04": "losses",
     "SCH05": "influence",
+    "SCH06": "losses",
+    "SCH10": "validation",
+    "SCH12": "validation",
+    "SCH14": "validation",
     "SCH15": "influence",
     "SCH16": "influence",
     "FIT03": "losses",
+    "SYS03": "memory",
+    "SYS04": "losses",
+    "SYS06": "losses",
 }
 
 

@@ -114,6 +114,42 @@ def _frozen(kind: str, step: int, values: Values) -> Values:
     return values | {"val_metrics/l1": 0.41, "val_metrics/psnr": 4.8} if kind == "val" else values
 
 
+def _settled(kind: str, step: int, values: Values) -> Values:
+    """A pretraining that has nothing left to learn after a few hundred steps."""
+    rng = np.random.default_rng(step)
+    if "train_metrics/l1" in values:
+        l1 = 0.05 * math.exp(rng.normal(0, 0.02)) + 0.2 * math.exp(-step / 50)
+        values |= {"train_metrics/l1": l1, names.G_CONTENT: l1}
+    if "val_metrics/l1" in values:
+        values["val_metrics/l1"] = 0.05 * math.exp(rng.normal(0, 0.003))
+    return values
+
+
+def _plateau(kind: str, step: int, values: Values) -> Values:
+    if "val_metrics/l1" in values:
+        values["val_metrics/l1"] = 0.05 * math.exp(np.random.default_rng(step).normal(0, 0.01))
+    return values
+
+
+def _memorises(kind: str, step: int, values: Values) -> Values:
+    if kind == "val" and step > 500:
+        values |= {names.VAL_D_REAL: 0.35, names.VAL_D_FAKE: 0.2}
+    return values
+
+
+def _leaks(kind: str, step: int, values: Values) -> Values:
+    return values | {names.PEAK_MEMORY: 1000 + step / 2} if kind == "train" else values
+
+
+def _slow_validation(kind: str, step: int, values: Values) -> Values:
+    return values | {names.VAL_SECONDS: 9.0} if kind == "val" else values
+
+
+def _failed(path: Path) -> Path:
+    error = "OutOfMemoryError: CUDA out of memory"
+    return write_folder(Run(stop_at=900), path, end="stop", reason="failed", error=error)
+
+
 def _killed(path: Path) -> Path:
     """A run without an end record that last spoke two days ago."""
     folder = write_folder(Run(stop_at=1400), path, end=None)
@@ -152,11 +188,20 @@ PLANTED: Final[Mapping[str, Planted]] = {
         "a pretraining that ends in full descent",
         lambda: Run(edit=_steep, pretrain=400, l1_noise=0.0),
     ),
+    "SCH03": Planted(
+        "4000 steps of pretraining that is done after a few hundred",
+        lambda: Run(steps=6000, pretrain=4000, edit=_settled),
+    ),
     "SCH04": Planted(
         "no ramp, and a content loss that doubles",
         lambda: Run(ramp=0, edit=scaled(2, *_L1, start=500)),
     ),
     "SCH05": Planted("a ramp of 4000 steps in a run of 2000", lambda: Run(ramp=4000)),
+    "SCH06": Planted(
+        "a generator's rate of 0.002 from the first step on",
+        lambda: Run(warmup=0, g_rate=2e-3, d_rate=1e-3),
+    ),
+    "SCH07": Planted("a warm-up of 300 steps in a pretraining of 500", lambda: Run(warmup=300)),
     "SCH08": Planted(
         "the generator's rate cut to a thousandth at step 900",
         lambda: Run(edit=scaled(1e-3, names.G_RATE, start=900)),
@@ -170,6 +215,14 @@ PLANTED: Final[Mapping[str, Planted]] = {
         lambda: Run(
             edit=cut(names.D_RATE, 150, 150, 0.5), q=constant(0.0), q_noise=0.005, ratio=1e-3
         ),
+    ),
+    "SCH12": Planted(
+        "a validation metric that stands still, and a scheduler that does nothing",
+        lambda: Run(steps=4000, edit=_plateau, config={"Schedulers.patience_g": 5}),
+    ),
+    "SCH13": Planted(
+        "PixelShuffle without ICNR, and no clipping",
+        lambda: Run(config={"Generator.use_icnr": False, "Optimizers.gradient_clip_val": 0.0}),
     ),
     "SCH15": Planted(
         "a ramp of 200 steps where 400 are configured",
@@ -194,6 +247,10 @@ PLANTED: Final[Mapping[str, Planted]] = {
         "five large cycles of the balance",
         lambda: Run(steps=4500, q=lambda x: 0.45 + 0.4 * math.sin(10 * math.pi * x)),
     ),
+    "GAN05": Planted(
+        "a discriminator that is sure of the training images alone",
+        lambda: Run(q=constant(0.8), edit=_memorises),
+    ),
     "GAN06": Planted("an adversarial weight of 1e-5", lambda: Run(ratio=2e-5, beta=1e-5)),
     "GAN07": Planted("an adversarial weight of 0.5", lambda: Run(ratio=4.0, beta=0.5, hf=0.6)),
     "GAN08": Planted(
@@ -212,9 +269,14 @@ PLANTED: Final[Mapping[str, Planted]] = {
         "a decay of 0.9999, and validation far behind",
         lambda: Run(edit=scaled(4, "val_metrics/l1"), config=_SLOW_EMA),
     ),
+    "EMA03": Planted("a decay of 0.5", lambda: Run(config={"Training.EMA": {"decay": 0.5}})),
     "FIT01": Planted(
         "validation that gets worse while training gets better",
         lambda: Run(steps=3000, edit=_overfits),
+    ),
+    "FIT02": Planted(
+        "validation images that are nearly twice as hard",
+        lambda: Run(edit=scaled(1.9, "val_metrics/l1")),
     ),
     "FIT03": Planted(
         "rates a thousand times too low",
@@ -225,6 +287,11 @@ PLANTED: Final[Mapping[str, Planted]] = {
         "steps five times as long from step 1600 on",
         lambda: Run(edit=scaled(5, names.STEP_SECONDS, start=1601)),
     ),
+    "SYS03": Planted("memory that grows by 0.5 MB a step", lambda: Run(edit=_leaks)),
+    "SYS05": Planted(
+        "validations of 9 s after every 10 s of training", lambda: Run(edit=_slow_validation)
+    ),
+    "SYS06": Planted("a run that ran out of memory at step 900", write=_failed),
     "SYS04": Planted("a run that was killed at step 1400", write=_killed),
     "IMG01": Planted(
         "a pattern of 1 % of the value range in SR",

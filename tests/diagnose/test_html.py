@@ -86,7 +86,7 @@ def page_of(path: Path) -> tuple[str, Page]:
 
 @pytest.fixture(scope="module")
 def faulty(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Page]:
-    folder = folder_with_tiles(tmp_path_factory.mktemp("html") / "run", sr=0.01)
+    folder = folder_with_tiles(tmp_path_factory.mktemp("html") / "run", sr=0.08)
     for step in (400, 1200, 2000):
         folder_image(folder, step, 200)
     return page_of(folder)
@@ -119,7 +119,7 @@ def test_drawings_and_pictures_have_words(faulty: tuple[str, Page]) -> None:
     assert all({"title", "desc"} <= set(inside) for inside in page.drawings)
     assert all(image["alt"] for image in page.images)
     # Severity is never told by colour alone.
-    assert "\u26a0 Warning IMG01 The images show a grid-locked pattern" in page.text
+    assert "\u2716 Error IMG01 The images show a grid-locked pattern" in page.text
 
 
 def test_light_and_dark(faulty: tuple[str, Page]) -> None:
@@ -139,7 +139,7 @@ def test_the_last_panels_of_both_phases(faulty: tuple[str, Page]) -> None:
 
 def test_what_the_report_says_is_in_it(faulty: tuple[str, Page]) -> None:
     _, page = faulty
-    assert "this training needs attention: 1 warning" in page.text
+    assert "this training has a problem: 1 error" in page.text
     assert "Optimizers.optim_d_lr: 0.0001 -> 5e-05" in page.text
     assert "GAN04 : 150 adversarial rows; needs 200" in page.text
     assert "Phase map of the grid-locked pattern, step 2000" in page.text
