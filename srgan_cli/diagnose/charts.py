@@ -188,10 +188,14 @@ def _time(log: RunLog, max_points: int) -> list[Panel]:
     curves = [
         make_curve("step", log.get(names.STEP_SECONDS), max_points),
         make_curve("of it waiting for data", log.get(names.DATA_SECONDS), max_points),
+        make_curve("a validation", log.get(names.VAL_SECONDS), max_points, markers=True),
     ]
-    curves.append(make_curve("a validation", log.get(names.VAL_SECONDS), max_points, markers=True))
     why = "no step time is in the log"
-    return [log_where_positive(make_panel("time", "Time of a step", "seconds", curves, why))]
+    return [
+        log_where_positive(
+            make_panel("time", "Time of steps and validations", "seconds", curves, why)
+        )
+    ]
 
 
 def _memory(log: RunLog, max_points: int) -> list[Panel]:

@@ -16,6 +16,8 @@ from srgan_cli.diagnose import stats
 from srgan_cli.diagnose.log import RunLog, Series
 
 _SMOOTHED_BINS: Final = 120
+_FARTHEST: Final = 1e30
+"""What lies beyond is drawn here: further out, axes overflow."""
 _NOISY_ROWS: Final = 240
 """From so many rows on, a curve is drawn pale with its bin medians on top."""
 
@@ -133,6 +135,9 @@ def make_curve(
     """A series ready to be drawn; None when it is empty."""
     if not len(series):
         return None
+    values = np.clip(series.values, -_FARTHEST, _FARTHEST)
+    tiny = (values > 0) & (values < 1 / _FARTHEST)
+    series = Series(series.steps, np.where(tiny, 1 / _FARTHEST, values))
     median = None
     if len(series) > _NOISY_ROWS:
         steps = stats.bin_medians(series.steps.astype(np.float64), _SMOOTHED_BINS)

@@ -22,7 +22,8 @@ from srgan_cli.diagnose import examine, read_run
 from srgan_cli.diagnose.charts import BUILDERS, panel_for, panels_of
 from srgan_cli.diagnose.html import report_html
 from srgan_cli.diagnose.log import RunLog, Series, build_log
-from srgan_cli.diagnose.panels import envelope, make_curve
+from srgan_cli.diagnose.panels import envelope, make_curve, phases_of
+from srgan_cli.diagnose.plots import draw
 from srgan_cli.diagnose.previews import MAX_BYTES, last_pictures
 from srgan_cli.diagnose.rules import RULES
 
@@ -313,3 +314,32 @@ def test_a_folder_that_cannot_be_written(srgan, tmp_path: Path, monkeypatch) -> 
     code, _, err = srgan("diagnose", run, "--html")
     assert code == 2
     assert "report.html cannot be written: No space left on device" in err
+
+
+def extremes() -> dict[str, np.ndarray]:
+    steps = np.arange(40)
+    return {
+        "zero": np.zeros(40),
+        "constant": np.full(40, 3.0),
+        "huge": 10.0 ** np.linspace(0, 300, 40),
+        "tiny": 10.0 ** -np.linspace(0, 300, 40),
+        "negative": -1.0 - steps / 10,
+        "both signs": np.where(steps % 2, 1e300, -1e300),
+        "broken": np.where(steps > 3, np.nan, 1.0),
+    }
+
+
+@pytest.mark.parametrize("kind", list(extremes()))
+@pytest.mark.parametrize("first", [0, -20, 10**15])
+def test_extreme_values_are_drawn(kind: str, first: int) -> None:
+    metrics = [names.G_CONTENT, names.G_RATE, "val_metrics/l1", names.G_NORM, names.ADV_WEIGHT]
+    steps = np.arange(40, dtype=np.int64) * 5 + first
+    columns = {metric: Series(steps, extremes()[kind].copy()) for metric in metrics}
+    log = build_log(columns, source="log", form="CSV log")
+    panels = panels_of(log, examine(log, []))
+    shown = [panel for panel in panels if not panel.empty]
+    assert shown
+    for panel in shown[:2]:
+        svg = draw(panel, phases_of(log))
+        assert not re.search(r"[ML] ?(nan|inf)", svg)
+        assert svg.count("<path") > 5
