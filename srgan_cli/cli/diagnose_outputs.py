@@ -117,6 +117,10 @@ class Outputs:
                 f"--fix has no configuration to change: {log.config_trouble}",
                 "name the run's configuration with --config CFG",
             )
+        if any("SCH16" in (one.code, *one.explains) for one in report.findings):
+            console.warn(
+                f"the run was not made with {config} (SCH16): what {path} changes rests on other values"
+            )
         fixed = fix_config(report, read_text(config), level)
         if fixed.changed:
             _write(path, fixed.text)

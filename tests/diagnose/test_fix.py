@@ -198,6 +198,25 @@ def test_a_log_without_a_configuration_needs_one(srgan, tmp_path: Path) -> None:
     assert "plan       not compared" not in out
 
 
+def test_a_configuration_of_another_run_is_told(srgan, tmp_path: Path) -> None:
+    run = write_folder(Run(q=constant(0.85), d_rate=2e-3), tmp_path / "run")
+    other = tmp_path / "other.yaml"
+    other.write_text(CONFIG, encoding="utf-8")
+    code, _, err = srgan("diagnose", run, "--config", other, "--fix", tmp_path / "new.yaml")
+    assert code == 1
+    assert f"the run was not made with {other} (SCH16)" in err
+
+
+def test_a_configuration_with_problems_is_refused(srgan, tmp_path: Path) -> None:
+    run = write_folder(Run(), tmp_path / "run")
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("Optimizers: {optim_g_lrr: 1e-4}\n", encoding="utf-8")
+    code, out, err = srgan("diagnose", run, "--config", bad)
+    assert (code, out) == (2, "")
+    assert "bad.yaml:1:14: Optimizers.optim_g_lrr" in err
+    assert "did you mean" in err
+
+
 def test_a_damaged_configuration_is_named(srgan, tmp_path: Path) -> None:
     run = write_folder(Run(q=constant(0.85), d_rate=2e-3), tmp_path / "run")
     (run / "config.yaml").write_text("Optimizers: {optim_g_lr: fast}\n", encoding="utf-8")
