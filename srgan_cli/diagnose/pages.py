@@ -104,7 +104,9 @@ class Example:
 def index_page() -> str:
     """docs/diagnosis.md: how to read a report, and the list of all codes."""
     parts = [f"# Diagnosis\n\n{_MADE}\n\n{_INTRO}"]
-    families = {**_FAMILIES, **{_family(rule): _family(rule) for rule in RULES}} | _FAMILIES
+    families = dict(_FAMILIES)
+    for rule in RULES:
+        families.setdefault(_family(rule), _family(rule))
     for family, title in families.items():
         rules = [rule for rule in RULES if _family(rule) == family]
         if rules:
