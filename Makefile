@@ -48,9 +48,9 @@ format: $(VENV)/installed-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(VENV)/installed
+docs: $(VENV)/installed-test
 	$(BIN)/srgan config schema --markdown > docs/configuration.md
-	$(BIN)/python -c "from srgan_cli.diagnose.pages import diagnosis_page; print(diagnosis_page(), end='')" > docs/diagnosis.md
+	PYTHONPATH=tests/diagnose $(BIN)/python docs/make_diagnosis.py
 	for name in quickstart sentinel2-cpu sentinel2-10m esrgan-x4 opensr-10m; do \
 	  $(BIN)/srgan config init $$name --overwrite --output examples/configs/$$name.yaml; done
 

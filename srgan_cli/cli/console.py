@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +33,7 @@ from srgan_cli.errors import SrganError
 _err = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
 _verbosity = 0
 _PAIRS_IN_ROW = 4
+_ANSWER_WIDTH = 100
 
 
 def set_verbosity(level: int) -> None:
@@ -62,6 +64,13 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list):
         return [_finite(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def answer_width() -> int:
+    """Characters a line of the answer should have: a terminal's, but 100 at most and elsewhere."""
+    if not sys.stdout.isatty():
+        return _ANSWER_WIDTH
+    return min(shutil.get_terminal_size().columns, _ANSWER_WIDTH)
 
 
 def note(text: str, style: str = "") -> None:

@@ -47,7 +47,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> LoadedConfig:
         ConfigError: Every problem of the file and the overrides, with line and column; or the
             file cannot be read.
     """
-    return load_text(_read(path), str(path), overrides)
+    return load_text(read_text(path), str(path), overrides)
 
 
 def load_text(text: str, origin: str, overrides: Sequence[str] = ()) -> LoadedConfig:
@@ -68,7 +68,7 @@ def load_networks(path: Path) -> tuple[RunConfig, frozenset[str]]:
     Raises:
         ConfigError: The file cannot be read, or a key that matters has a problem.
     """
-    document = parse(_read(path), str(path))
+    document = parse(read_text(path), str(path))
     document.drop_unreadable()
     compat.translate(document)
     for mark in sorted(document.marks):
@@ -93,7 +93,12 @@ def load_default(overrides: Sequence[str] = ()) -> LoadedConfig:
     return _resolve(Document("defaults"), overrides)
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a configuration file.
+
+    Raises:
+        ConfigError: The file cannot be read, is no text, or is far too large.
+    """
     if path.is_dir():
         raise _unreadable(path, "a folder, not a configuration file", "name the YAML file")
     try:

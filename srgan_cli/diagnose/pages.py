@@ -1,12 +1,16 @@
-"""docs/diagnosis.md, generated from the rules."""
+"""docs/diagnosis.md and a page for every code in docs/diagnosis/, made from the rules."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from srgan_cli.diagnose.readers.kinds import KINDS
 from srgan_cli.diagnose.readers.naming import STEP_COLUMNS
-from srgan_cli.diagnose.rules import RULES
+from srgan_cli.diagnose.report import CAUSES, Finding, Report
+from srgan_cli.diagnose.rules import RULES, Rule
+from srgan_cli.diagnose.text import finding_lines, remedy_words
 
 _FAMILIES: Final = {
     "GAN": "Balance of generator and discriminator",
@@ -18,15 +22,17 @@ _FAMILIES: Final = {
     "SYS": "Machine",
     "LOG": "Log",
 }
+_MADE: Final = "<!-- Made by `make docs` from the rules; change those, not this file. -->"
 
 _INTRO: Final = """\
-# Diagnosis
-
 `srgan diagnose RUN` reads the log of a training and says whether it is healthy, what is wrong, and which key of the
 configuration to change. It needs neither a GPU nor torch.
 
     srgan diagnose runs/exp1
     srgan diagnose runs/exp1 --watch
+    srgan diagnose runs/exp1 --html                      # runs/exp1/report.html, with plots
+    srgan diagnose runs/exp1 --fix cfg2.yaml             # its configuration with the changes advised
+    srgan diagnose runs/exp1 runs/exp2                   # what differs, and which one is better
     srgan diagnose runs/exp1 --json > report.json
     srgan diagnose lightning_logs --fail-on error
     srgan diagnose wandb/offline-run-20250101_120000-abcd1234
@@ -78,20 +84,117 @@ possible loss is 0.1625, not 0. The report uses the *separation* (D(y) - D(G(x))
 perfect discriminator, and the loss *relative to chance*. In super-resolution a discriminator that is ahead is normal;
 0.5 from the first step on is not an equilibrium but a discriminator that never learned.
 
-`--json` prints the same report for programs; `schema_version` is raised when the meaning of a field changes.
+## Other forms of the report
+
+**`--html`** writes `report.html` into the run folder (beside the log, where there is no folder), `--html-file FILE` elsewhere. The
+page holds the findings, the curves with the phases shaded and the steps of each finding marked, the last panels and the
+documentation of every code. It is one file without scripts that loads nothing, and stays below 3 MB for logs of any length: of
+long series it keeps the smallest and largest value of each stretch.
+
+**`--json`** prints the report for programs. `schema_version` is raised when a field changes its meaning or goes; the
+schema is [diagnosis.schema.json](diagnosis.schema.json). Numbers that are not finite are null.
+
+**`--sarif FILE`** writes SARIF 2.1.0 for code scanning and editors: each finding at the line of `config.yaml` whose key it asks to
+change, else at line 1. Addresses are relative to the current folder. Notes are `note`, warnings `warning`, errors
+`error`; what was not checked stands among the notifications of the invocation, so that it makes no alert.
+
+**`--fix NEW.yaml`** writes the configuration of the run with the changes advised. Every other byte stays as it was written,
+comments included; each changed key gets a comment with the code, the old value and the reason. Changes come from
+findings at or above `--fail-on`. Where two findings want one key, the worse one decides; where the schema would refuse a value, where no
+key does it, or where a remedy is another way to the same end, nothing is changed, and the comment at the top of the file lists
+it. For logs without a `config.yaml`, and to change a file with your own comments, name it with `--config CFG`.
+
+**`srgan diagnose A B [C ...]`** compares runs with the first one: settings, schedules, balance, findings, and the validation
+metrics of the last phase. A metric differs *beyond validation noise* when the 99 % interval of the mean difference over the last
+half of their common validations (at least 8) leaves out 0; the interval is that of four block means, because successive validations
+are alike. It says nothing about what another seed would give. Runs that were validated on other images, or that ended in
+different phases, are not compared by their metrics. The exit code is that of the last run. `--json` holds the comparison and
+every report ([comparison.schema.json](comparison.schema.json)).
+
+## Codes
 """
 
 
-def diagnosis_page() -> str:
-    """The whole page: how to read the report, and a section for every code."""
+@dataclass(frozen=True)
+class Example:
+    """A run in which a code was planted, and what came of it."""
+
+    words: str
+    """What was planted."""
+    report: Report
+    plot: str
+    """File name of the plot, beside the page."""
+    description: str
+    """The plot in words."""
+
+
+def index_page() -> str:
+    """docs/diagnosis.md: how to read a report, and the list of all codes."""
     inputs = "\n".join(f"- {kind.words}" for kind in KINDS)
     steps = ", ".join(f"`{name}`" for name in STEP_COLUMNS)
-    parts = [_INTRO.format(inputs=inputs, steps=steps)]
-    for family, title in _FAMILIES.items():
-        parts.append(f"## {title}\n")
-        parts += [
-            f"### {rule.code}: {rule.title}\n\n{rule.documentation}\n"
-            for rule in RULES
-            if rule.code.startswith(family)
-        ]
+    parts = [f"# Diagnosis\n\n{_MADE}\n\n{_INTRO.format(inputs=inputs, steps=steps)}"]
+    families = dict(_FAMILIES)
+    for rule in RULES:
+        families.setdefault(_family(rule), _family(rule))
+    for family, title in families.items():
+        rules = [rule for rule in RULES if _family(rule) == family]
+        if rules:
+            rows = "".join(
+                f"| [{each.code}](diagnosis/{each.code}.md) | {each.title} |\n" for each in rules
+            )
+            parts.append(f"### {title}\n\n| code | finding |\n|---|---|\n{rows}")
     return "\n".join(parts)
+
+
+def code_pages(examples: Mapping[str, Example], rules: Sequence[Rule] = RULES) -> dict[str, str]:
+    """File name -> text of the page of every rule."""
+    return {f"{rule.code}.md": "".join(_page(rule, examples.get(rule.code))) for rule in rules}
+
+
+def _family(rule: Rule) -> str:
+    return rule.code.rstrip("0123456789")
+
+
+def _page(rule: Rule, example: Example | None) -> Iterator[str]:
+    yield f"# {rule.code}: {rule.title}\n\n{_MADE}\n\n[All codes](../diagnosis.md#codes)\n\n"
+    yield f"## What it means\n\n{rule.documentation}\n\n"
+    yield from _related(rule.code)
+    yield "## How it looks\n\n"
+    if example is None:
+        yield "There is no example of this code yet.\n\n"
+    else:
+        yield f"![{example.description}]({example.plot})\n\n"
+        yield f"Planted in a made-up run: {example.words}. The report says:\n\n"
+        finding = _of(example, rule.code)
+        yield "".join(f"    {line}".rstrip() + "\n" for line in finding_lines(finding)) + "\n"
+    yield "## What to do\n\n"
+    if example is None:
+        yield "See above; the report names the keys, where there are any.\n"
+        return
+    remedies = _of(example, rule.code).remedy
+    if not remedies:
+        yield "See above; no single key does it.\n"
+        return
+    yield "In the example (keys: [configuration](../configuration.md)):\n\n"
+    for remedy in remedies:
+        change, why = remedy_words(remedy)
+        yield f"- `{change}`" + (f": {why}" if why else "") + "\n"
+
+
+def _of(example: Example, code: str) -> Finding:
+    return next(finding for finding in example.report.findings if finding.code == code)
+
+
+def _related(code: str) -> Iterator[str]:
+    known = {rule.code for rule in RULES}
+    effects = [each for each in CAUSES.get(code, ()) if each in known]
+    causes = [cause for cause, found in CAUSES.items() if code in found and cause in known]
+    if effects:
+        yield f"Where it is found, it explains {_links(effects)}; those are not listed by themselves.\n\n"
+    if causes:
+        yield f"It is not listed by itself where {_links(causes, ' or ')} explains it.\n\n"
+
+
+def _links(codes: Sequence[str], last: str = " and ") -> str:
+    links = [f"[{code}]({code}.md)" for code in codes]
+    return last.join([", ".join(links[:-1]), links[-1]]) if len(links) > 1 else links[0]

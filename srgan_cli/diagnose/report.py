@@ -10,9 +10,6 @@ Severity = Literal["ok", "info", "warn", "error"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("ok", "info", "warn", "error")
 """In rising order."""
 
-SCHEMA_VERSION: Final = 1
-"""Of the JSON report: raised when a field changes its meaning or goes."""
-
 CAUSES: Final[Mapping[str, tuple[str, ...]]] = {
     "NUM01": ("NUM02", "NUM03", "NUM04", "NUM05", "SCH05", "SYS06"),
     "NUM02": ("NUM03", "NUM04", "EMA01"),
@@ -118,6 +115,11 @@ class Report:
     """How much was judged, of an image or of weights; of a log, `num_rows` says it."""
 
     @property
+    def coverage(self) -> str:
+        """How much was read, in words."""
+        return self.extent or f"{self.num_rows} steps logged"
+
+    @property
     def subject(self) -> str:
         """What the verdict speaks of."""
         return _SUBJECTS.get(self.form, "training")
@@ -201,48 +203,3 @@ def _said_already(by_code: Mapping[str, Finding], hidden: set[str]) -> str | Non
     others = [f for code, f in by_code.items() if code not in {*hidden, _SETTINGS}]
     proposing = (f.code for f in others if keys <= {remedy.key for remedy in f.remedy})
     return next(proposing, None)
-
-
-def to_json(report: Report) -> dict[str, Any]:
-    """The report as plain JSON values."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "run": report.source,
-        "form": report.form,
-        "extent": report.extent or f"{report.num_rows} steps logged",
-        "verdict": report.verdict,
-        "summary": {
-            "worst": report.worst,
-            "counts": {severity: report.count(severity) for severity in SEVERITIES},
-        },
-        "steps": {
-            "first": report.first_step,
-            "last": report.last_step,
-            "planned": report.max_steps,
-            "rows": report.num_rows,
-        },
-        "phase": report.phase,
-        "overview": vars(report.overview),
-        "findings": [_finding_json(finding) for finding in report.findings],
-        "not_checked": [vars(skipped) for skipped in report.not_checked],
-        "checked": list(report.checked),
-        "notes": list(report.notes),
-    }
-
-
-def _finding_json(finding: Finding) -> dict[str, Any]:
-    return {
-        "code": finding.code,
-        "severity": finding.severity,
-        "title": finding.title,
-        "phase": finding.phase,
-        "window": list(finding.window),
-        "message": finding.message,
-        "evidence": dict(finding.evidence),
-        "remedy": [
-            {"key": one.key, "from": one.old, "to": one.new, "why": one.why}
-            for one in finding.remedy
-        ],
-        "confidence": finding.confidence,
-        "explains": list(finding.explains),
-    }

@@ -75,10 +75,15 @@ def _things(pictures: Pictures) -> str:
     return "smooth fields" if pictures.kind == "probe" else "tiles"
 
 
+def grid_limits(pictures: Pictures) -> tuple[float, float, float]:
+    """Amplitudes of a warning and of an error, and the share of the quietest texture of a warning."""
+    lenient = pictures.kind == "validations" and not _settings_make_patterns(pictures)
+    return limit.GRID_IN_RUN if lenient else limit.GRID_IN_PRODUCT
+
+
 def _severity(scores: GridScores, pictures: Pictures) -> Severity:
     young = pictures.kind == "validations"
-    lenient = young and not _settings_make_patterns(pictures)
-    warn, error, texture = limit.GRID_IN_RUN if lenient else limit.GRID_IN_PRODUCT
+    warn, error, texture = grid_limits(pictures)
     severity: Severity = "info"
     if scores.amplitude >= error:
         severity = "error"

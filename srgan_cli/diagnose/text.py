@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 from srgan_cli.diagnose.report import Finding, NotChecked, Remedy, Report
 
-_WIDTH = 100
-_LABEL = 11
+WIDTH: Final = 100
+_MIN_WIDTH: Final = 40
+_LABEL: Final = 11
 
 
-def report_text(report: Report) -> str:
-    """The whole report."""
-    return "\n".join(_lines(report))
+def report_text(report: Report, width: int = WIDTH) -> str:
+    """The whole report in lines of at most `width` characters, longer words excepted."""
+    return "\n".join(_lines(report, max(width, _MIN_WIDTH)))
+
+
+def what_was_read(report: Report) -> str:
+    """File or folder, its kind, and how much is in it."""
+    return f"{report.source} ({report.form}, {report.coverage})"
 
 
 def summary_line(report: Report) -> str:
@@ -25,41 +31,41 @@ def summary_line(report: Report) -> str:
     return f"{where}, {report.phase}; {report.verdict}{found}"
 
 
-def _lines(report: Report) -> Iterator[str]:
-    extent = report.extent or f"{report.num_rows} steps logged"
-    label = "run" if report.subject == "training" else report.subject
-    yield from _field(label, f"{report.source} ({report.form}, {extent})")
-    yield from _field("verdict", report.verdict)
+def _lines(report: Report, width: int) -> Iterator[str]:
     overview = report.overview
-    for name, text in (
+    for label, text in (
+        ("run" if report.subject == "training" else report.subject, what_was_read(report)),
+        ("verdict", report.verdict),
         ("schedule", overview.schedule),
         ("balance", overview.balance),
         ("plan", overview.plan),
         ("images", overview.images),
     ):
         if text:
-            yield from _field(name, text)
+            yield from field(label, text, width)
     for finding in report.findings:
         yield ""
-        yield from _finding(finding)
+        yield from finding_lines(finding, width)
     yield ""
-    yield from _field("checked", " ".join(report.checked))
+    yield from field("checked", " ".join(report.checked), width)
     if report.not_checked:
         yield "not checked"
-        for codes, reason in _by_reason(report.not_checked):
-            yield from _wrapped(f"{' '.join(codes)}: {reason}", "  ", "    ")
+        for codes, reason in by_reason(report.not_checked):
+            yield from wrapped(f"{' '.join(codes)}: {reason}", "  ", "    ", width)
     for note in report.notes:
-        yield from _field("note", note)
+        yield from field("note", note, width)
 
 
-def _field(label: str, text: str) -> Iterator[str]:
-    return _wrapped(text, label.ljust(_LABEL), " " * _LABEL)
+def field(label: str, text: str, width: int = WIDTH) -> Iterator[str]:
+    """A label, and its text beside it."""
+    return wrapped(text, label.ljust(_LABEL), " " * _LABEL, width)
 
 
-def _wrapped(text: str, first: str, rest: str) -> Iterator[str]:
+def wrapped(text: str, first: str, rest: str, width: int = WIDTH) -> Iterator[str]:
+    """The text in lines that begin with `first`, then with `rest`; words stay whole."""
     lines = textwrap.wrap(
         text,
-        _WIDTH,
+        width,
         initial_indent=first,
         subsequent_indent=rest,
         break_long_words=False,
@@ -68,39 +74,52 @@ def _wrapped(text: str, first: str, rest: str) -> Iterator[str]:
     yield from lines or [first.rstrip()]
 
 
-def _finding(finding: Finding) -> Iterator[str]:
-    yield f"{finding.severity.upper().ljust(6)}{finding.code}  {finding.title}{_when(finding)}"
-    yield from _wrapped(finding.message, "  ", "  ")
+def finding_lines(finding: Finding, width: int = WIDTH) -> Iterator[str]:
+    """A finding with its numbers, steps and remedies."""
+    head = f"{finding.severity.upper().ljust(6)}{finding.code}  "
+    where = steps_words(finding)
+    title = f"{finding.title} ({where})" if where else finding.title
+    yield from wrapped(title, head, " " * len(head), width)
+    yield from wrapped(finding.message, "  ", "  ", width)
     if finding.explains:
-        yield f"  This also explains {', '.join(finding.explains)}."
+        text = f"This also explains {', '.join(finding.explains)}."
+        yield from wrapped(text, "  ", "  ", width)
     for remedy in finding.remedy:
-        yield from _wrapped(_remedy(remedy), "  -> ", "     ")
+        change, why = remedy_words(remedy)
+        text = f"{change} ({why})" if why else change
+        yield from wrapped(text, "  -> ", "     ", width)
 
 
-def _when(finding: Finding) -> str:
-    if finding.phase == "image":
-        return ""
+def steps_words(finding: Finding) -> str:
+    """Where in the run a finding holds, and how sure it is where that is not very."""
     first, last = finding.window
-    steps = f"step {first}" if first == last else f"steps {first} to {last}"
-    return f" ({steps})" if finding.phase == "run" else f" ({steps}, {finding.phase})"
+    parts = [f"step {first}" if first == last else f"steps {first} to {last}"]
+    parts += [] if finding.phase == "run" else [finding.phase]
+    if finding.phase == "image":
+        parts = []
+    parts += [] if finding.confidence == "high" else [f"{finding.confidence} confidence"]
+    return ", ".join(parts)
 
 
-def _remedy(remedy: Remedy) -> str:
+def remedy_words(remedy: Remedy) -> tuple[str, str]:
+    """The change, and why."""
     change = remedy.key
     if remedy.old is not None and remedy.new is not None:
-        change += f": {_value(remedy.old)} -> {_value(remedy.new)}"
+        change += f": {value_words(remedy.old)} -> {value_words(remedy.new)}"
     elif remedy.new is not None:
-        change += f": {_value(remedy.new)}"
-    return f"{change} ({remedy.why})" if remedy.why else change
+        change += f": {value_words(remedy.new)}"
+    return change, remedy.why
 
 
-def _value(value: Any) -> str:
+def value_words(value: Any) -> str:
+    """A setting as YAML spells it, short."""
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _by_reason(skipped: tuple[NotChecked, ...]) -> Iterator[tuple[list[str], str]]:
+def by_reason(skipped: Sequence[NotChecked]) -> Iterator[tuple[list[str], str]]:
+    """The codes that were not checked for each reason."""
     grouped: dict[str, list[str]] = {}
     for one in skipped:
         grouped.setdefault(one.reason, []).append(one.code)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 from srgan_cli.diagnose.engine import examine
+from srgan_cli.diagnose.log import RunLog
 from srgan_cli.diagnose.readers import NO_MAPPING, LogSource, NothingYetError, open_source
 from srgan_cli.diagnose.report import Report
 
@@ -23,13 +24,22 @@ class Watch:
     Args:
         path: As for `diagnose_run`.
         mapping: As for `diagnose_run`.
+        prepare: What is done to the log before it is judged.
     """
 
-    def __init__(self, path: Path, mapping: Mapping[str, str] = NO_MAPPING) -> None:
+    def __init__(
+        self,
+        path: Path,
+        mapping: Mapping[str, str] = NO_MAPPING,
+        prepare: Callable[[RunLog], RunLog] = lambda log: log,
+    ) -> None:
         self._path = path
+        self._prepare = prepare
         self._mapping = mapping
         self._source: LogSource | None = None
         self._examined = -_STALE_SECONDS
+        self.log: RunLog | None = None
+        """What was read last."""
         self.report: Report | None = None
         """The newest report."""
         self.waiting = NothingYetError(f"{path} does not exist")
@@ -58,8 +68,8 @@ class Watch:
         grown = self._source.refresh() or new
         if not grown and time.monotonic() - self._examined < _STALE_SECONDS:
             return False
-        log = self._source.log()
-        before, self.report = self.report, examine(log)
+        self.log = self._prepare(self._source.log())
+        before, self.report = self.report, examine(self.log)
         self._examined = time.monotonic()
-        self.ended = bool(log.ended)
+        self.ended = bool(self.log.ended)
         return self.report != before
