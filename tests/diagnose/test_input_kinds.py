@@ -10,7 +10,7 @@ import pytest
 from synthetic_runs import Run, write_csv, write_folder
 
 from srgan_cli.diagnose import diagnose_run, read_run
-from srgan_cli.diagnose.pages import diagnosis_page
+from srgan_cli.diagnose.pages import index_page
 from srgan_cli.diagnose.readers import KINDS
 from srgan_cli.errors import RefusedError
 
@@ -39,7 +39,7 @@ def test_files_that_are_no_logs(name: str, content: bytes, words: str, tmp_path:
     assert f"{name} is no log of a training: {words}" in refused.message
     for kind in KINDS:
         assert kind.words in refused.hint
-        assert kind.words in diagnosis_page()
+        assert kind.words in index_page()
 
 
 def test_files_with_the_name_of_a_log_that_are_none(tmp_path: Path) -> None:
