@@ -96,6 +96,7 @@ def translate(document: Document) -> list[Problem]:
     _degradation_name(document)
     _canonical_values(document)
     _devices(document)
+    warnings += _batch_of_each_gpu(document)
     _validation_share(document)
     _nan_nodata(document)
     return warnings
@@ -229,6 +230,21 @@ def _devices(document: Document) -> None:
     value = document.get(path)
     if isinstance(value, int) and not isinstance(value, bool) and -1 <= value <= 64:
         document.put(path, list(range(value)), document.marks[path])
+
+
+def _batch_of_each_gpu(document: Document) -> list[Problem]:
+    """OpenSR-SRGAN's batch is that of each GPU; here all share one, whatever their number."""
+    path: Path = ("Training", "gpus")
+    value = document.get(path)
+    if not isinstance(value, list) or len(value) < 2:
+        return []
+    if not any(document.has(_path(key)) for key in OPENSR_SIGNS):
+        return []
+    text = (
+        f"{len(value)} devices share the crops of Data.train_batch_size; OpenSR-SRGAN gives so many to "
+        f"each: multiply it by {len(value)} to repeat its run"
+    )
+    return [document.marks[path].problem(text)]
 
 
 def _validation_share(document: Document) -> None:

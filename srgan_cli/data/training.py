@@ -77,14 +77,15 @@ class TrainingData:
     ) -> Generator[Batch, None, None]:
         """The batch of each step in [first_step, last_step); close the generator to stop the loader.
 
-        A crop is a function of the seed, the step, the rank and its place in the batch alone.
+        A crop is a function of the seed, the step and its place in the batch alone; each of `world`
+        ranks takes its share of these places, so all together see what one would.
         `warn` hears once of each file that fails and is skipped, and at the end how often.
 
         Raises:
             SrganError: a file cannot be read.
         """
         data, crops = self.config.data, self.train_crops()
-        steps, size = range(first_step, last_step), data.train_batch_size
+        steps, size = range(first_step, last_step), data.train_batch_size // world
         numbers = (sample_numbers(step, rank, world, size) for step in steps)
         unreadable = UnreadableFiles(warn)
         batches = load_batches(

@@ -80,7 +80,25 @@ class Recorder:
             tracker.close()
 
 
-def write_run_json(folder: RunFolder, config: RunConfig, device: torch.device) -> None:
+class SilentRecorder(Recorder):
+    """Of a process that leaves the log to another one."""
+
+    def _row(self, kind: str, step: int, values: Mapping[str, float]) -> None:
+        pass
+
+    def event(self, event: str, step: int, **facts: Any) -> None:
+        """Nothing."""
+
+    def sync(self) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+def write_run_json(
+    folder: RunFolder, config: RunConfig, device: torch.device, processes: int = 1
+) -> None:
     """Record what made this run: versions, command line, seed, device, git commit, start time."""
     on_cuda = device.type == "cuda"
     facts = {
@@ -93,6 +111,7 @@ def write_run_json(folder: RunFolder, config: RunConfig, device: torch.device) -
         "seed": config.training.seed,
         "device": torch.cuda.get_device_name(device) if on_cuda else platform.processor() or "cpu",
         "threads": torch.get_num_threads(),
+        "processes": processes,
         "git_commit": _git_commit(),
         "run_id": secrets.token_hex(4),
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
