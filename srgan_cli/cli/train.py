@@ -109,7 +109,7 @@ def _train(
     def progress(total: int, done: int) -> AbstractContextManager[console.LiveView]:
         console.note(f"run folder {folder.path}, {total} steps")
         if ranks.world > 1:
-            console.note(_shares(ranks.world, config.data.train_batch_size))
+            console.note(f"processes {_shares(ranks.world, config.data.train_batch_size)}")
         return console.live_view("training", total, done)
 
     weights = run_training(config, folder, resume, progress, console.warn, ranks)
@@ -118,7 +118,7 @@ def _train(
 
 
 def _shares(processes: int, batch_size: int) -> str:
-    return f"{processes} processes, each with {batch_size // processes} of the {batch_size} crops of a step"
+    return f"{processes}, each with {batch_size // processes} of the {batch_size} crops of a step"
 
 
 def _show(found: DryRun) -> None:
