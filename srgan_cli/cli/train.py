@@ -45,9 +45,9 @@ def train(
     srgan train cfg.yaml --run-dir runs/exp2 --set Training.max_steps=20000
     srgan train cfg.yaml --resume auto
     """
-    from srgan_cli.train.launch import launch, launched
+    from srgan_cli.train.launch import launch, launched, restarted
 
-    if launched():
+    if launched() or restarted():
         _train_together(config, run_dir, resume, dry_run, set_ or [])
         return
     loaded = _load(config, set_ or [])

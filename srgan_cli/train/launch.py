@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
 _SIGNALS = "SIGTERM,SIGINT,SIGHUP,SIGUSR1"
+_WATCHED = "SRGAN_LAUNCHER_TELLS"
 _SAVING_S = 600
 """For the processes to finish a step and save after a signal, before they are killed."""
 
@@ -28,6 +29,16 @@ _SAVING_S = 600
 def launched() -> bool:
     """Whether a launcher has started this process as one of several."""
     return os.environ.get("WORLD_SIZE", "1") != "1" and "RANK" in os.environ
+
+
+def launcher_tells() -> bool:
+    """Whether the launcher of this process says which one was killed."""
+    return _WATCHED in os.environ
+
+
+def restarted() -> bool:
+    """Whether the launcher starts this run again after a failure."""
+    return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
 
 
 def launch(config: RunConfig, arguments: list[str]) -> int:
@@ -40,6 +51,7 @@ def launch(config: RunConfig, arguments: list[str]) -> int:
 
     Raises:
         RefusedError: This machine has fewer GPUs.
+        SrganError: A process was killed; it could not tell.
     """
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -52,7 +64,9 @@ def launch(config: RunConfig, arguments: list[str]) -> int:
     # One thread for each core, not for each core and process.
     threads = max(len(os.sched_getaffinity(0)) // num_processes, 1) if _has_affinity() else 1
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
-    # Whatever a user should hear, the processes tell themselves.
+    os.environ[_WATCHED] = "1"
+    # Whatever a user should hear, the processes tell themselves, and not torch.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")
     logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
     for name in list(logging.root.manager.loggerDict):
         if name.startswith("torch.distributed.elastic"):
@@ -99,11 +113,15 @@ def _exit_code(err: ChildFailedError, folder: Path) -> int:
     told = told_exit_code(folder)
     if told is not None:
         return told
-    codes = [failure.exitcode for failure in err.failures.values()]
     # The launcher ends the others by SIGTERM.
-    killed = [-code for code in codes if code < 0 and -code != signal.SIGTERM]
-    if killed:
-        return 128 + killed[0]
+    for rank, failure in err.failures.items():
+        if failure.exitcode < 0 and -failure.exitcode != signal.SIGTERM:
+            killed = SrganError(
+                f"process {rank} of this run was killed by {signal.Signals(-failure.exitcode).name}",
+                "see the system's log (dmesg) for want of memory; go on with --resume auto",
+            )
+            killed.exit_code = 128 - failure.exitcode
+            raise killed
     first: int = err.get_first_failure()[1].exitcode
     return first if first > 0 else 128 - first
 

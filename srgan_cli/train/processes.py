@@ -23,7 +23,7 @@ import torch.distributed as dist
 from srgan_cli.errors import EXIT_BUG, EXIT_FAILED, RefusedError, SrganError, StoppedError
 from srgan_cli.signals import SIGNALS
 from srgan_cli.train.distributed import Ranks, Together
-from srgan_cli.train.launch import launched, tell_launcher
+from srgan_cli.train.launch import launched, launcher_tells, tell_launcher
 
 _DEVICES_WAIT = timedelta(minutes=30)
 """For gradients of other ranks; rank 0's writing never falls into it."""
@@ -56,8 +56,7 @@ def together() -> Iterator[Ranks]:
     local_rank, local_world = _number("LOCAL_RANK", rank), _number("LOCAL_WORLD_SIZE", world)
     word = _Word(rank, world, restarts)
     try:
-        control = _join(rank, world)
-        word.watch()
+        control = _join(rank, world, word)
         yield Together(rank, world, local_rank, local_world, restarts, control)
         # Rank 0 may host the store, so it is the last to go.
         dist.barrier(group=control)
@@ -89,21 +88,38 @@ def _number(name: str, default: int | None = None) -> int:
     return int(text)
 
 
-def _join(rank: int, world: int) -> Any:
+def _join(rank: int, world: int, word: _Word) -> Any:
     """Connect with the others; returns the control group."""
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     try:
-        dist.init_process_group(backend, rank=rank, world_size=world, timeout=_JOIN_WAIT)
+        # With a prefix: the store of a launcher that starts a run again still knows the dead.
+        store = dist.PrefixStore(word.key, _store(is_host=word.hosts, patience=_JOIN_WAIT))  # type: ignore[attr-defined]
+        word.watch()
+        dist.init_process_group(
+            backend, store=store, rank=rank, world_size=world, timeout=_DEVICES_WAIT
+        )
         control = dist.new_group(backend="gloo", timeout=_HOSTS_WAIT)
     except (RuntimeError, ValueError) as err:
         place = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
         reason = str(err).strip().partition("\n")[0]
         raise RefusedError(
-            f"process {rank} of {world} cannot reach the others by {place} ({reason})",
+            f"cannot reach the other processes by {place} ({reason})",
             "check MASTER_ADDR, MASTER_PORT and that every process was started; GLOO_SOCKET_IFNAME "
             "and NCCL_SOCKET_IFNAME name the network interface",
         ) from err
     return control
+
+
+def _store(is_host: bool = False, patience: timedelta = timedelta(seconds=3)) -> Any:
+    """A connection to the store of the run, which rank 0 has where the launcher has none."""
+    return dist.TCPStore(  # type: ignore[attr-defined]  # only where torch has it
+        os.environ["MASTER_ADDR"],
+        _number("MASTER_PORT"),
+        is_master=is_host,
+        timeout=patience,
+        wait_for_workers=False,
+        multi_tenant=is_host,
+    )
 
 
 class _Word:
@@ -113,18 +129,11 @@ class _Word:
         self._rank, self._world = rank, world
         # The store of an elastic launcher outlives its restarts.
         run = os.environ.get("TORCHELASTIC_RUN_ID", "")
-        self._key = f"srgan/{run}/{restarts}"
+        self.key = f"srgan/{run}/{restarts}"
+        self.hosts = rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+        self._failed = f"{self.key}/failed"
         self._done = threading.Event()
-        self._hosts = rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
-
-    def _store(self) -> Any:
-        """A connection of its own: another one may be waiting in a collective."""
-        return dist.TCPStore(  # type: ignore[attr-defined]  # only where torch has it
-            os.environ["MASTER_ADDR"],
-            int(os.environ["MASTER_PORT"]),
-            is_master=False,
-            timeout=timedelta(seconds=10),
-        )
+        self._store: Any = None
 
     def claim(self, err: BaseException) -> BaseException:
         """What this process raises for `err`: the error itself, or a silent exit."""
@@ -133,12 +142,14 @@ class _Word:
         if gone:
             code = EXIT_FAILED
         try:
-            first = self._store().compare_set(self._key, "", f"{self._rank} {code}").decode()
-        except (RuntimeError, OSError, KeyError, ValueError):
+            first = self._store.compare_set(self._failed, "", f"{self._rank} {code}").decode()
+        except (RuntimeError, AttributeError):  # it is gone, or was never reached
             first = f"{self._rank} {code}"
         speaker, speakers_code = map(int, first.split())
         if speaker != self._rank:
             return SystemExit(speakers_code)
+        if gone and launcher_tells():
+            return SystemExit(code)
         if gone:
             return SrganError(
                 "another process of this run has ended without a word: killed, or short of memory",
@@ -153,16 +164,17 @@ class _Word:
 
     def watch(self) -> None:
         """End this process when another one has failed, wherever it is waiting."""
+        # A connection of its own: the other one may be waiting in a collective.
+        self._store = _store()
         threading.Thread(target=self._look, daemon=True).start()
 
     def _look(self) -> None:
         try:
-            store = self._store()
-            while not store.check([self._key]):
+            while not self._store.check([self._failed]):
                 if self._done.wait(_LOOK_EVERY_S):
                     return
-            speaker, code = map(int, store.get(self._key).decode().split())
-        except (RuntimeError, OSError):
+            speaker, code = map(int, self._store.get(self._failed).decode().split())
+        except RuntimeError:
             # The launcher is gone, or rank 0 where that has the store.
             if not self._done.is_set():
                 os.kill(os.getpid(), signal.SIGTERM)
@@ -174,7 +186,7 @@ class _Word:
     def leave(self) -> None:
         """This process goes; where it has the store, it lets the others hear before."""
         self._done.set()
-        if not self._hosts:
+        if not self.hosts:
             self._count()
             return
         until = time.monotonic() + _GRACE_S + 2 * _LOOK_EVERY_S
@@ -184,8 +196,8 @@ class _Word:
     def _count(self, more: int = 1) -> int:
         """Processes that have left."""
         try:
-            return int(self._store().add(f"{self._key}/left", more))
-        except (RuntimeError, OSError):
+            return int(self._store.add(f"{self.key}/left", more))
+        except (RuntimeError, AttributeError):
             return self._world
 
 

@@ -78,7 +78,9 @@ def run_training(
     check_shares(config, ranks)
     device = prepare_device(config, ranks)
     with ExitStack() as stack:
-        begun = _begin(config, folder, resume, warn, stack) if ranks.is_main else None
+        begun = None
+        if ranks.is_main:
+            begun = _begin(config, folder, resume, warn, ranks.restarts, stack)
         config, data, state = _shared(begun, ranks)
         networks = build_networks(config, device, data.radiometry.offset, warn, ranks)
         _check_state(state, networks, total_steps(config, data.steps_per_epoch))
@@ -116,6 +118,7 @@ def _begin(
     folder: RunFolder,
     resume: str | None,
     warn: Callable[[str], None],
+    restarts: int,
     stack: ExitStack,
 ) -> _Begun:
     """Folder, lock, imagery and checkpoint, each checked; nothing is written but the lock."""
@@ -123,6 +126,9 @@ def _begin(
     start = config.model.continue_training
     if resume is None and (start is not None) and not _holds_another_run(folder, start):
         resume = start
+    if restarts:
+        # The launcher goes on with what it had begun, however that was.
+        resume, start = "auto", start if resume in (None, "auto") else resume
     check_folder(folder, resume)
     before = folder.used
     if folder.path.is_dir():
