@@ -114,8 +114,8 @@ def _work(folder, tiny):
             "folder": str(folder / "fitted"),
         },
     ]
-    # What rank 0 alone knows of ends both.
-    jobs.append({"refused": True, "config": values, "folder": str(folder / "alone")})
+    # It ends both.
+    jobs.append({"fails": True, "config": values, "folder": str(folder / "fails")})
     (folder / "jobs.json").write_text(json.dumps(jobs))
     port = free_port()
     processes = [
@@ -281,8 +281,8 @@ def test_a_batch_that_does_not_divide_is_refused_once(pair):
     assert not (pair / "uneven").exists()
 
 
-def test_what_rank_0_refuses_is_told_once_and_ends_both(pair):
-    assert json.loads((pair / "codes").read_text()) == [2, 2]
+def test_what_one_rank_fails_of_is_told_by_it_alone_and_ends_both(pair):
+    assert json.loads((pair / "codes").read_text()) == [1, 1]
     first, second = ((pair / f"errors.{rank}").read_text() for rank in (0, 1))
-    assert f"{pair / 'alone'} already holds a run" in first
-    assert second == ""
+    assert f"process 1 of 2 ({socket.gethostname()}): the disk of this machine is gone" in second
+    assert first == ""

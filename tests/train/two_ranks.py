@@ -81,6 +81,18 @@ class Steps:
         self.lines.append(text)
 
 
+class Failing(Steps):
+    """A process whose machine gives up after three steps."""
+
+    def __init__(self):
+        super().__init__(0, 0)
+
+    def advance(self, count=1, text=""):
+        self.steps += count
+        if self.steps == 3:
+            raise SrganError("the disk of this machine is gone")
+
+
 def run(job, ranks, steps):
     @contextmanager
     def progress(total, done):
@@ -105,8 +117,8 @@ def train(job, ranks):
 def work(jobs, results):
     with together() as ranks:
         for job in jobs:
-            if "refused" in job:
-                run(job, ranks, Steps(0, 0))
+            if "fails" in job:
+                run(job, ranks, Failing() if ranks.rank == 1 else Steps(0, 0))
             elif "folder" in job:
                 found = train(job, ranks)
             else:
