@@ -71,6 +71,9 @@ class GanStep:
         Shapes are those of the crops, always the same. A step that measures the gradient ratio runs
         uncompiled: it walks one graph back several times, and compiled graphs are made for once.
         """
+        if self.ranks.world > 1:
+            # It would cut the graph at each bucket of gradients, which recomputation forbids.
+            torch._dynamo.config.optimize_ddp = False
         self.generate = torch.compile(self.generator, dynamic=False)
         if isinstance(self.perceptual, VGGLoss):
             self.perceive = torch.compile(self.perceptual, dynamic=False)

@@ -11,13 +11,17 @@ from pathlib import Path
 import pytest
 import torch
 from running import Watcher, log_values, same_state, train
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from two_ranks import one_step
 
 from srgan_cli.config import RunConfig
 from srgan_cli.errors import StoppedError
+from srgan_cli.models import build_discriminator
 from srgan_cli.runfolder import RunFolder, read_metrics
 from srgan_cli.train.checkpoint import load_checkpoint
 from srgan_cli.train.distributed import ALONE
+from srgan_cli.train.networks import _with_synchronised_norms
 
 WORKER = Path(__file__).parent / "two_ranks.py"
 
@@ -27,6 +31,7 @@ STEPS = {
     "hinge": ("lka", "patchgan", {"adv_loss_type": "hinge"}, {}),
     "parts": ("rcab", "unet", {"tv_weight": 0.3}, {"accumulate_steps": 2}),
     "recomputed": ("res", "patchgan", {}, {"checkpoint_blocks": True, "accumulate_steps": 2}),
+    "compiled": ("res", "patchgan", {}, {"compile": True, "accumulate_steps": 2}),
     "standard": ("standard", "standard", {}, {}),
     "esrgan": ("res", "esrgan", {}, {}),
 }
@@ -184,6 +189,20 @@ def test_batch_norms_of_the_cpu_are_pointed_out(pair):
     assert any(
         "running_mean" in key and float(value.abs().max()) > 0 for key, value in running.items()
     )
+
+
+def test_batch_norms_are_synchronised_on_gpus_under_the_same_names():
+    config = RunConfig.model_validate(config_of("standard"))
+    network = build_discriminator(config)
+    names = list(network.state_dict())
+    found = _with_synchronised_norms(network, config, torch.device("cuda"), pytest.fail)
+    assert list(found.state_dict()) == names
+    kinds = {type(module) for module in found.modules() if isinstance(module, _BatchNorm)}
+    assert kinds == {nn.SyncBatchNorm}
+    off = RunConfig.model_validate({"Training": {"sync_batch_norm": False}})
+    network = build_discriminator(config)
+    assert _with_synchronised_norms(network, off, torch.device("cuda"), pytest.fail) is network
+    assert not any(isinstance(module, nn.SyncBatchNorm) for module in network.modules())
 
 
 def test_a_nan_on_one_rank_makes_both_skip_and_counts_once(pair):
