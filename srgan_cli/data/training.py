@@ -233,7 +233,8 @@ def _check_loading(config: RunConfig, train: Sequence[Looked]) -> list[str]:
     floats = crop_floats(data.hr_crop_px, config.model.in_bands, config.generator.scaling_factor)
     check_room(floats * data.train_batch_size, data.num_workers, data.prefetch_factor + 1)
     if data.cache == "ram":
-        check_memory([raster for pair in train for raster in pair if raster], data.num_workers > 0)
+        images = [raster for pair in train for raster in pair if raster]
+        check_memory(images, data.num_workers > 0, config.training.processes)
         return []
     return dear_reads([hr for hr, _ in train], data.hr_crop_px)
 

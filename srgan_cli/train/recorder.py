@@ -64,6 +64,10 @@ class Recorder:
         for tracker in self._trackers:
             tracker.log(step, values)
 
+    def take_warnings(self) -> list[str]:
+        """None: they are told at once."""
+        return []
+
     def sync(self) -> None:
         """Put the log on the disk."""
         self._writer.sync()
@@ -81,7 +85,18 @@ class Recorder:
 
 
 class SilentRecorder(Recorder):
-    """Of a process that leaves the log to another one."""
+    """Of a process that leaves the log to another one, and its warnings until they are asked for."""
+
+    def open(self, step: int, warn: Callable[[str], None]) -> None:  # noqa: ARG002
+        """Keep warnings."""
+        self._warnings: list[str] = []
+        self.warn = self._warnings.append
+
+    def take_warnings(self) -> list[str]:
+        """What rank 0 should tell the user."""
+        taken = self._warnings.copy()
+        self._warnings.clear()
+        return taken
 
     def _row(self, kind: str, step: int, values: Mapping[str, float]) -> None:
         pass

@@ -328,7 +328,8 @@ def _start(
     """Begin the log anew, or put a checkpoint's state in and tell what differs from the plan."""
     if trainer.ranks.is_main:
         _begin_log(trainer, config, state, warn)
-    trainer.recorder.warn = warn
+    else:
+        trainer.recorder.open(trainer.step, warn)
     if state is not None:
         trainer.load_state_dict(state)
 

@@ -151,8 +151,19 @@ class Trainer:
         self.recorder.train(plan.step, values)
         self.guard.add(plan.step, values)
         reporter.show(headline(values))
+        self._hear_others()
         if in_a_row >= self.config.training.max_nonfinite_steps:
             self._give_up(in_a_row)
+
+    def _hear_others(self) -> None:
+        """Pass on what other ranks have to say: files that only they have met."""
+        if self.ranks.world == 1:
+            return
+        told = [
+            text for texts in self.ranks.gather(self.recorder.take_warnings()) for text in texts
+        ]
+        for text in dict.fromkeys(told):
+            self.recorder.warn(text)
 
     def _give_up(self, in_a_row: int) -> None:
         self.save()
@@ -227,6 +238,7 @@ class Trainer:
         raise stopped_by(finding, self.step)
 
     def _finish(self, reporter: Reporter) -> None:
+        self._hear_others()
         self.export(self.folder.ema)
         if self.step < self.max_steps:
             reporter.say(

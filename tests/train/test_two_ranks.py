@@ -255,6 +255,11 @@ def test_rank_0_alone_writes(pair):
     assert events == ["start", "end"]
 
 
+def test_warnings_of_another_rank_reach_the_user_by_rank_0(pair):
+    texts = [found(pair, "whole", rank)["warnings"] for rank in (0, 1)]
+    assert [sum("only rank 1 has met" in text for text in each) for each in texts] == [1, 0]
+
+
 def test_a_signal_to_one_rank_stops_both_after_the_same_step(pair):
     first, second = found(pair, "first", 0), found(pair, "first", 1)
     assert (first["code"], second["code"]) == (138, 138)

@@ -13,6 +13,7 @@ import torch
 
 from srgan_cli.config import RunConfig
 from srgan_cli.data.batch import Batch
+from srgan_cli.data.training import TrainingData
 from srgan_cli.errors import SrganError
 from srgan_cli.runfolder import RunFolder
 from srgan_cli.schedule import Plan
@@ -107,19 +108,34 @@ def run(job, ranks, steps):
         yield steps
 
     config, folder = RunConfig.model_validate(job["config"]), RunFolder(job["folder"])
-    run_training(config, folder, job.get("resume"), progress, [].append, ranks)
+    warnings = []
+    run_training(config, folder, job.get("resume"), progress, warnings.append, ranks)
+    return warnings
 
 
 def train(job, ranks):
     """How a run has ended here."""
     steps = Steps(job.get("signal_after", 0) if ranks.rank == 1 else 0, signal.SIGUSR1)
     try:
-        run(job, ranks, steps)
+        with patch.object(TrainingData, "train_batches", met_by_rank_1(ranks)):
+            warnings = run(job, ranks, steps)
     except SrganError as err:
         return {"code": err.exit_code, "message": err.message, "steps": steps.steps}
     except SystemExit as stop:
         return {"code": stop.code, "message": "", "steps": steps.steps}
-    return {"code": 0, "message": "", "steps": steps.steps}
+    return {"code": 0, "message": "", "steps": steps.steps, "warnings": warnings}
+
+
+def met_by_rank_1(ranks):
+    """`train_batches` that has something to say on one rank."""
+    read = TrainingData.train_batches
+
+    def batches(data, first, last, rank, world, warn):
+        if ranks.rank == 1:
+            warn("a file that only rank 1 has met is broken")
+        return read(data, first, last, rank, world, warn)
+
+    return batches
 
 
 def work(jobs, results):
