@@ -157,9 +157,9 @@ class _Word:
             )
         tell_launcher(err, code)
         if isinstance(err, SrganError) and self._rank and not isinstance(err, StoppedError):
-            err.message = f"process {self._rank} of {self._world} ({socket.gethostname()}): " + (
-                err.message
-            )
+            whose = f"process {self._rank} of {self._world} ({socket.gethostname()})"
+            err.message = f"{whose}: {err.message}"
+            err.args = (err.message,)
         return err
 
     def watch(self) -> None:

@@ -4,21 +4,27 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
 import torch
 
+from srgan_cli.data.training import open_training_data
 from srgan_cli.errors import RefusedError, SrganError
 from srgan_cli.runfolder import RunFolder, read_metrics
-from srgan_cli.train import launch
+from srgan_cli.signals import stop_request
+from srgan_cli.train import launch, processes
 from srgan_cli.train.checkpoint import load_checkpoint
 from srgan_cli.train.device import choose_device
+from srgan_cli.train.distributed import Ranks
 from srgan_cli.train.dry_run import dry_run
 from srgan_cli.train.processes import together
+from srgan_cli.train.run import _seen, _shared
 
 PATIENCE_S = 120
 ENDLESS = ("--set", "Training.max_steps=100000", "--set", "Training.guard=off")
@@ -192,12 +198,61 @@ def test_a_launcher_environment_that_makes_no_sense_is_refused(monkeypatch):
         pass
 
 
-def test_processes_that_do_not_find_each_other_are_refused(monkeypatch):
+@pytest.fixture
+def keeps_signals(monkeypatch):
+    """A process that has failed ignores signals while it ends; this one goes on."""
+    monkeypatch.setattr(processes, "SIGNALS", ())
+
+
+def test_processes_that_do_not_find_each_other_are_refused(monkeypatch, keeps_signals):
     for name, value in (("WORLD_SIZE", "2"), ("RANK", "1"), ("MASTER_ADDR", "127.0.0.1")):
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("MASTER_PORT", "no port")
     with pytest.raises(RefusedError, match="MASTER_PORT is 'no port'"), together():
         pass
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+        monkeypatch.setenv("MASTER_PORT", str(port))
+        monkeypatch.setattr(processes, "_JOIN_WAIT", timedelta(seconds=1))
+        reason = f"process 1 of 2 .*cannot reach the other processes by 127.0.0.1:{port}"
+        with pytest.raises(RefusedError, match=reason) as caught, together():
+            pass
+    assert "GLOO_SOCKET_IFNAME" in caught.value.hint
+
+
+class Second(Ranks):
+    """Rank 1, told by rank 0 what stands in a list."""
+
+    def __init__(self, *told):
+        super().__init__(1, 2)
+        self.told = list(told)
+
+    def share(self, value):
+        return self.told.pop(0)
+
+
+def test_a_process_that_sees_other_imagery_is_refused(tiny):
+    values = tiny().model_dump(mode="json", by_alias=True)
+    data = open_training_data(tiny())
+    assert _shared(None, Second((values, None), _seen(data)))[0] == tiny()
+    theirs = _seen(data).replace("scene1.tif", "scene9.tif", 1)
+    with pytest.raises(
+        RefusedError, match=r"scene1.tif .* where process 0 sees .*scene9.tif"
+    ) as caught:
+        _shared(None, Second((values, None), theirs))
+    assert "the same files under the same paths" in caught.value.hint
+
+
+def test_the_echo_of_a_signal_is_no_second_one(monkeypatch):
+    with stop_request("lost", "go on", echo_s=60.0) as stop:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.signal_number == signal.SIGUSR1
+    with stop_request("lost", "go on") as stop:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        stop.ignore_more()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def test_a_dry_run_tells_the_processes_and_the_batch(srgan, tiny_yaml, tiny):
