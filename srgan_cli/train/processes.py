@@ -34,9 +34,7 @@ _GRACE_S = 3.0
 """To leave by itself, for a process that another one's failure has ended."""
 _LOOK_EVERY_S = 0.5
 
-_PEER_GONE = re.compile(
-    r"gloo|NCCL|Connection (closed|reset|refused)|Broken pipe|peer|Socket|recvValue|store", re.I
-)
+_PEER_GONE = re.compile(r"third_party/gloo|\bNCCL\b|Connection (closed|reset|refused)|Broken pipe")
 """In the message of a collective that failed because another process is gone."""
 
 
@@ -138,6 +136,8 @@ class _Word:
     def claim(self, err: BaseException) -> BaseException:
         """What this process raises for `err`: the error itself, or a silent exit."""
         code = err.exit_code if isinstance(err, SrganError) else EXIT_BUG
+        if isinstance(err, KeyboardInterrupt):
+            code = 128 + signal.SIGINT
         gone = _means_that_another_is_gone(err)
         if gone:
             code = EXIT_FAILED
@@ -151,8 +151,10 @@ class _Word:
         if gone and launcher_tells():
             return SystemExit(code)
         if gone:
+            reason = str(err).strip().partition("\n")[0]
             return SrganError(
-                "another process of this run has ended without a word: killed, or short of memory",
+                "another process of this run has ended without a word: killed, or short of memory "
+                f"({reason})",
                 "see the system's log (dmesg); go on with --resume auto",
             )
         tell_launcher(err, code)
