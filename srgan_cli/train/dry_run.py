@@ -16,7 +16,8 @@ from srgan_cli.train.distributed import ALONE, Ranks
 from srgan_cli.train.footprint import Activations, lasting_bytes
 from srgan_cli.train.memory import peak_memory_mb
 from srgan_cli.train.networks import Networks, build_networks
-from srgan_cli.train.run import absolute_paths, check_shares, prepare_device, total_steps
+from srgan_cli.train.paths import absolute_paths
+from srgan_cli.train.run import check_shares, prepare_device, total_steps
 from srgan_cli.train.trackers import check_trackers
 from srgan_cli.train.trainer import validation_interval
 from srgan_cli.train.validation import Validator

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ import torch
 
 from srgan_cli.config import RunConfig, dump_config
 from srgan_cli.config.agree import uneven_parts, uneven_share
-from srgan_cli.data.finding import is_address
 from srgan_cli.data.training import TrainingData, open_training_data
 from srgan_cli.errors import RefusedError
 from srgan_cli.files import write_text
@@ -25,6 +23,7 @@ from srgan_cli.train.checkpoint import set_aside_after
 from srgan_cli.train.device import arithmetic, choose_device
 from srgan_cli.train.distributed import ALONE, Ranks
 from srgan_cli.train.networks import Networks, build_adversarial, build_networks
+from srgan_cli.train.paths import absolute_paths
 from srgan_cli.train.progress import Reporter
 from srgan_cli.train.recorder import Recorder, SilentRecorder, write_run_json
 from srgan_cli.train.resume import (
@@ -226,44 +225,6 @@ def prepare_device(config: RunConfig, ranks: Ranks = ALONE) -> torch.device:
         torch.backends.cudnn.benchmark = True
         torch.set_float32_matmul_precision("high")
     return device
-
-
-def absolute_paths(config: RunConfig) -> RunConfig:
-    """The same run with paths that do not depend on the current folder, for config.yaml."""
-
-    def absolute(path: str) -> str:
-        return path if is_address(path) else os.path.abspath(os.path.expanduser(path))
-
-    data = config.data
-    root = absolute(data.root_dir) if data.root_dir else None
-    update: dict[str, Any] = {"root_dir": root}
-    if root is None:
-        for key in ("pairs", "sen2naip_taco_file"):
-            path = getattr(data, key)
-            update[key] = None if path is None else absolute(path)
-        for key in ("hr", "lr", "val_hr", "val_lr"):
-            update[key] = tuple(absolute(path) for path in getattr(data, key))
-    model = {
-        key: None if value is None else absolute(value)
-        for key, value in (
-            ("load_checkpoint", config.model.load_checkpoint),
-            ("continue_training", config.model.continue_training),
-        )
-    }
-    vgg, lpips = config.truncated_vgg.weights, config.training.losses.lpips_weights
-    losses = config.training.losses.model_copy(
-        update={"lpips_weights": None if lpips is None else absolute(lpips)}
-    )
-    return config.model_copy(
-        update={
-            "data": data.model_copy(update=update),
-            "model": config.model.model_copy(update=model),
-            "training": config.training.model_copy(update={"losses": losses}),
-            "truncated_vgg": config.truncated_vgg.model_copy(
-                update={"weights": None if vgg is None else absolute(vgg)}
-            ),
-        }
-    )
 
 
 def warn_of_other_radiometry(
