@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,8 @@ import typer
 from srgan_cli.cli import console
 
 if TYPE_CHECKING:
+    from srgan_cli.config import RunConfig
+    from srgan_cli.train.distributed import Ranks
     from srgan_cli.train.dry_run import DryRun
 
 
@@ -42,28 +45,80 @@ def train(
     srgan train cfg.yaml --run-dir runs/exp2 --set Training.max_steps=20000
     srgan train cfg.yaml --resume auto
     """
+    from srgan_cli.train.launch import launch, launched, restarted
+
+    if launched() or restarted():
+        _train_together(config, run_dir, resume, dry_run, set_ or [])
+        return
+    loaded = _load(config, set_ or [])
+    if loaded.training.processes > 1 and not dry_run:
+        raise typer.Exit(launch(loaded, sys.argv[1:]))
+    _train(loaded, config.stem, run_dir, resume, dry_run)
+
+
+def _load(path: Path, overrides: list[str]) -> RunConfig:
     from srgan_cli.config import load_config
 
-    loaded = load_config(config, set_ or [])
+    loaded = load_config(path, overrides)
     for problem in loaded.warnings:
         console.warn(str(problem))
     console.detail("loading torch")
+    return loaded.config
+
+
+def _train_together(
+    path: Path, run_dir: Path | None, resume: str | None, dry_run: bool, overrides: list[str]
+) -> None:
+    """In one of the processes that a launcher has started."""
+    from srgan_cli.config import RunConfig
+    from srgan_cli.train.processes import together
+
+    with together() as ranks:
+        if ranks.is_main:
+            config = _load(path, overrides)
+            ranks.share(config.model_dump(mode="json", by_alias=True))
+        else:
+            # Rank 0 speaks for all; errors are told by whoever has them.
+            console.set_verbosity(-1)
+            config = RunConfig.model_validate(ranks.share({}))
+        if ranks.is_main or not dry_run:
+            _train(config, path.stem, run_dir, resume, dry_run, ranks)
+
+
+def _train(
+    config: RunConfig,
+    name: str,
+    run_dir: Path | None,
+    resume: str | None,
+    dry_run: bool,
+    ranks: Ranks | None = None,
+) -> None:
+    from srgan_cli.train.distributed import ALONE
+
+    ranks = ranks or ALONE
     if dry_run:
         from srgan_cli.train.dry_run import dry_run as explore
 
-        _show(explore(loaded.config))
+        _show(explore(config, ranks))
         return
     from srgan_cli.runfolder import RunFolder
     from srgan_cli.train.run import run_training
 
-    parent = Path(loaded.config.logging.output_dir or "runs")
-    folder = RunFolder(run_dir if run_dir is not None else parent / config.stem)
+    folder = RunFolder(run_dir or Path(config.logging.output_dir or "runs") / name)
 
     def progress(total: int, done: int) -> AbstractContextManager[console.LiveView]:
         console.note(f"run folder {folder.path}, {total} steps")
+        if ranks.world > 1:
+            console.note(f"processes {_shares(ranks.world, config.data.train_batch_size)}")
         return console.live_view("training", total, done)
 
-    console.answer(str(run_training(loaded.config, folder, resume, progress, console.warn)))
+    weights = run_training(config, folder, resume, progress, console.warn, ranks)
+    if ranks.is_main:
+        console.answer(str(weights))
+
+
+def _shares(processes: int, batch_size: int) -> str:
+    return f"{processes}, each with {batch_size // processes} of the {batch_size} crops of a step"
 
 
 def _show(found: DryRun) -> None:
@@ -81,8 +136,11 @@ def _facts(found: DryRun) -> list[str]:
     reach = "the whole input" if field is None else f"{field} LR pixels to every side"
     estimate = found.lasting_mb + found.activations_mb
     where = "allocated" if found.device.startswith("cuda") else "resident, the program included"
+    shares = f"processes      {_shares(found.processes, found.batch_size)}; times are without what they exchange"
     return [
         f"device         {found.device}, {found.precision}",
+        *([shares] if found.processes > 1 else []),
+        f"batch          {found.batch_size} crops a step",
         f"generator      {found.generator_parameters:,} parameters, receptive field {reach}",
         f"discriminator  {found.discriminator_parameters:,} parameters",
         f"memory         about {estimate:,.0f} MB: {found.lasting_mb:,.0f} for weights, gradients, "

@@ -26,6 +26,7 @@ def disagreements(config: RunConfig) -> list[Disagreement]:
         *_crops(config),
         *_start(config),
         *_networks(config),
+        *_processes(config),
         *_accumulation(config),
         *_discriminator(config),
         *_losses(config),
@@ -121,13 +122,53 @@ def _networks(config: RunConfig) -> list[Disagreement]:
     return found
 
 
-def _accumulation(config: RunConfig) -> list[Disagreement]:
-    """A batch is cut into equal parts."""
+def _processes(config: RunConfig) -> list[Disagreement]:
+    """Devices for the processes, and an equal share of every batch for each."""
+    training, found = config.training, []
+    gpus, count = training.gpus, training.processes
+    if len(set(gpus)) < len(gpus):
+        text = f"device {max(gpus, key=gpus.count)} is named twice"
+        found.append(Disagreement("Training.gpus", text))
+    given = training.num_processes
+    if gpus and given not in (None, len(gpus)) and training.device in ("auto", "cuda"):
+        text = f"{given}, but Training.gpus names {len(gpus)}; leave one of them out"
+        found.append(Disagreement("Training.num_processes", text, ("Training.gpus",)))
+    if count > 1 and ":" in training.device:
+        text = f"{training.device} is one device, but Training.num_processes is {count}; use cuda"
+        found.append(Disagreement("Training.device", text, ("Training.num_processes",)))
+    if text := uneven_share(config, count):
+        other = "Training.num_processes" if given else "Training.gpus"
+        found.append(Disagreement("Data.train_batch_size", text, (other,)))
+    return found
+
+
+def uneven_share(config: RunConfig, processes: int) -> str:
+    """Why so many processes cannot share a batch equally, and what to do; empty if they can."""
+    batch = config.data.train_batch_size
+    if batch % processes == 0:
+        return ""
+    less, more = batch // processes * processes, -(-batch // processes) * processes
+    fitting = f"{less} or {more}" if less else f"{more}"
+    return f"{batch} crops cannot be shared equally by {processes} processes; use {fitting}"
+
+
+def uneven_parts(config: RunConfig, processes: int) -> str:
+    """Why a process cannot cut its share of a batch into equal parts; empty if it can."""
     batch, parts = config.data.train_batch_size, config.training.accumulate_steps
-    if batch % parts == 0:
+    share = batch // processes
+    if batch % processes or share % parts == 0:
+        return ""
+    fitting = max(n for n in range(1, min(parts, share) + 1) if share % n == 0)
+    whose = f"Data.train_batch_size {batch}"
+    if processes > 1:
+        whose = f"{share}, the share of each of {processes} processes in {whose}"
+    return f"{parts} does not divide {whose}; use {fitting}"
+
+
+def _accumulation(config: RunConfig) -> list[Disagreement]:
+    text = uneven_parts(config, config.training.processes)
+    if not text:
         return []
-    fitting = max(n for n in range(1, min(parts, batch) + 1) if batch % n == 0)
-    text = f"{parts} does not divide Data.train_batch_size {batch}; use {fitting}"
     return [Disagreement("Training.accumulate_steps", text, ("Data.train_batch_size",))]
 
 

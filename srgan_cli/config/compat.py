@@ -82,6 +82,14 @@ OPENSR_SIGNS: Final = (
 )
 """Keys that a file with our `rrdbnet` has no reason to give, and one of OpenSR-SRGAN's often has."""
 
+OPENSR_ONLY: Final = (
+    "Training.find_unused_parameters",
+    "Training.Losses.randomize_bands",
+    "Training.EMA.device",
+    "Schedulers.verbose",
+)
+"""Keys that only files of OpenSR-SRGAN give: nothing here reads them."""
+
 LEGACY_DATASETS: Final = ("cv", "SPOT6", "S2_6b", "SISR_WW")
 """Named in OpenSR-SRGAN's shipped files, without a reader there or here."""
 
@@ -95,7 +103,8 @@ def translate(document: Document) -> list[Problem]:
     _normalization_mapping(document)
     _degradation_name(document)
     _canonical_values(document)
-    _devices(document)
+    warnings += _devices(document)
+    warnings += _batch_of_each_gpu(document)
     _validation_share(document)
     _nan_nodata(document)
     return warnings
@@ -223,12 +232,33 @@ def _canonical_values(document: Document) -> None:
             document.put(path, known[word], document.marks[path])
 
 
-def _devices(document: Document) -> None:
-    """`gpus: 2` counts devices, `gpus: -1` means all: no choice of devices."""
+def _devices(document: Document) -> list[Problem]:
+    """`gpus: 2` counts devices; `gpus: -1`, all of them, cannot be known here."""
     path: Path = ("Training", "gpus")
     value = document.get(path)
     if isinstance(value, int) and not isinstance(value, bool) and -1 <= value <= 64:
-        document.put(path, list(range(value)), document.marks[path])
+        mark = document.marks[path]
+        document.put(path, list(range(value)), mark)
+        if value < 0:
+            return [
+                mark.problem("-1 is read as one device; name all that shall train: [0, 1, ...]")
+            ]
+    return []
+
+
+def _batch_of_each_gpu(document: Document) -> list[Problem]:
+    """OpenSR-SRGAN's batch is that of each GPU; here all share one, whatever their number."""
+    path: Path = ("Training", "gpus")
+    value = document.get(path)
+    if not isinstance(value, list) or len(value) < 2:
+        return []
+    if not any(document.has(_path(key)) for key in OPENSR_ONLY):
+        return []
+    text = (
+        f"{len(value)} devices share the crops of Data.train_batch_size; OpenSR-SRGAN gives so many to "
+        f"each: multiply it by {len(value)} to repeat its run"
+    )
+    return [document.marks[path].problem(text)]
 
 
 def _validation_share(document: Document) -> None:

@@ -28,7 +28,6 @@ def risks(config: RunConfig) -> list[Risk]:
         *_generator(config),
         *_perceptual(config),
         *_ema(config),
-        *_machine(config),
     ]
 
 
@@ -155,10 +154,3 @@ def _ema(config: RunConfig) -> Iterator[Risk]:
     if half_life > EMA_SHARE * num_updates:
         text = f"{ema.decay:g} forgets half in {half_life:.0f} steps, but only {num_updates} are averaged: the average lags behind; use {0.5 ** (1 / (0.1 * num_updates)):.4g} or use_num_updates"
         yield "Training.EMA.decay", text
-
-
-def _machine(config: RunConfig) -> Iterator[Risk]:
-    gpus = config.training.gpus
-    if len(gpus) > 1 and config.training.device in ("auto", "cuda"):
-        text = f"{len(gpus)} devices; this version trains on the first one only, {gpus[0]}"
-        yield "Training.gpus", text

@@ -177,7 +177,7 @@ def _spellings() -> str:
     blocks = "`Generator.model_type` with the name of a block, for example `rcab`"
     lines += [
         f"| {blocks} | `SRResNet` with that `block_type`, unless one is given |",
-        "| `Training.gpus: 2` | `[0, 1]`; -1: any |",
+        "| `Training.gpus: 2` | `[0, 1]`; -1: one |",
         "| `normalize` in names of `Data.normalization` | `normalise` |",
         "",
         "Case, hyphens and spaces in names never matter. A key given in both spellings is an error.",

@@ -80,7 +80,11 @@ class TrainingConfig(Section):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     """auto (CUDA when there is one, else CPU), cpu, cuda, cuda:N."""
     gpus: tuple[Count, ...] = ()
-    """CUDA devices to train on."""
+    """CUDA devices to train on, one process for each; they share every batch of `Data.train_batch_size` crops (OpenSR-SRGAN's batch is that of each GPU)."""
+    num_processes: Positive | None = None
+    """Processes on this machine that share every batch; default: one for each of `gpus`, else 1. For CPUs with several sockets, and instead of `gpus` for the first so many. Under torchrun or SLURM the launcher decides."""
+    sync_batch_norm: bool = True
+    """With several GPUs, batch norm sees the whole batch; false = each process's part of it. On CPUs always its part."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of the networks; auto = bf16 where the device computes it natively. Losses and norms are always fp32."""
     compile: bool = False
@@ -123,6 +127,13 @@ class TrainingConfig(Section):
     """OpenSR-SRGAN's key; not needed here."""
     ema: EMAConfig = Field(EMAConfig(), alias="EMA")
     losses: LossesConfig = Field(LossesConfig(), alias="Losses")
+
+    @property
+    def processes(self) -> int:
+        """Processes to start on this machine."""
+        if self.num_processes is not None:
+            return self.num_processes
+        return max(len(self.gpus), 1) if self.device in ("auto", "cuda") else 1
 
 
 class OptimizersConfig(Section):

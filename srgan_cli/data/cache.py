@@ -60,19 +60,21 @@ class ImageCache:
         return ArrayDataset(path, pixels, mask, slot.scales, slot.offsets, band_numbers=slot.bands)
 
 
-def check_memory(rasters: Sequence[Raster], shared: bool) -> None:
+def check_memory(rasters: Sequence[Raster], shared: bool, processes: int = 1) -> None:
     """RefusedError where the images do not fit into the free memory.
 
     Args:
         rasters: What would be cached.
         shared: Whether other processes read it too.
+        processes: Trainings on this machine that each have their own.
     """
     files = {raster.path: raster for raster in rasters}
-    needed = sum(_size(raster) for raster in files.values())
+    needed = processes * sum(_size(raster) for raster in files.values())
+    times = f" in each of {processes} processes" if processes > 1 else ""
     for what, free, hint in _limits(shared):
         if needed > SHARE * free:
             raise RefusedError(
-                f"Data.cache: ram needs {_gb(needed)} for {len(files)} files, "
+                f"Data.cache: ram needs {_gb(needed)} for {len(files)} files{times}, "
                 f"but of the {_gb(free)} free in {what} at most {SHARE:.0%} may be taken",
                 f"set Data.cache: none{hint}",
             )

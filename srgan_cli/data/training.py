@@ -77,14 +77,15 @@ class TrainingData:
     ) -> Generator[Batch, None, None]:
         """The batch of each step in [first_step, last_step); close the generator to stop the loader.
 
-        A crop is a function of the seed, the step, the rank and its place in the batch alone.
+        A crop is a function of the seed, the step and its place in the batch alone; each of `world`
+        ranks takes its share of these places, so all together see what one would.
         `warn` hears once of each file that fails and is skipped, and at the end how often.
 
         Raises:
             SrganError: a file cannot be read.
         """
         data, crops = self.config.data, self.train_crops()
-        steps, size = range(first_step, last_step), data.train_batch_size
+        steps, size = range(first_step, last_step), data.train_batch_size // world
         numbers = (sample_numbers(step, rank, world, size) for step in steps)
         unreadable = UnreadableFiles(warn)
         batches = load_batches(
@@ -232,7 +233,8 @@ def _check_loading(config: RunConfig, train: Sequence[Looked]) -> list[str]:
     floats = crop_floats(data.hr_crop_px, config.model.in_bands, config.generator.scaling_factor)
     check_room(floats * data.train_batch_size, data.num_workers, data.prefetch_factor + 1)
     if data.cache == "ram":
-        check_memory([raster for pair in train for raster in pair if raster], data.num_workers > 0)
+        images = [raster for pair in train for raster in pair if raster]
+        check_memory(images, data.num_workers > 0, config.training.processes)
         return []
     return dear_reads([hr for hr, _ in train], data.hr_crop_px)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,10 @@ from torch import Tensor, nn
 
 def _bce(logits: Tensor, target: float) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))
+
+
+def _of_these_crops(means: Tensor) -> Tensor:
+    return means
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,8 @@ class Adversarial:
     """bce only: relativistic average (Jolicoeur-Martineau 2018)."""
     real_target: float = 1.0
     """bce only: 0.9 with label smoothing; the generator always aims at 1."""
+    average: Callable[[Tensor], Tensor] = _of_these_crops
+    """Means over these crops -> means over the whole batch, of which these may be a part."""
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """D's loss from its logits on HR and SR; for bce the mean of the two terms, ln 2 at chance."""
@@ -52,7 +59,8 @@ class Adversarial:
     def _relative(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         if not self.relativistic:
             return real, fake
-        return real - fake.mean(), fake - real.mean()
+        of_real, of_fake = self.average(torch.stack([real.mean(), fake.mean()])).unbind()
+        return real - of_fake, fake - of_real
 
 
 def r1_penalty(discriminator: nn.Module, hr: Tensor) -> Tensor:

@@ -5,6 +5,8 @@ Shapes: sr and hr (B, C, H, W) in network units, valid (B, 1, H, W) with 1 for v
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -12,15 +14,48 @@ _EPS = 1e-12
 """Inside square roots: the gradient of sqrt is infinite at 0."""
 
 
-def masked_mean(values: Tensor, valid: Tensor) -> Tensor:
-    """Mean of `values` (B, C, H, W) over valid pixels; 0 where nothing is valid."""
+class Counts(NamedTuple):
+    """What means divide by, where these crops are a part of a batch; 0-d tensors."""
+
+    pixels: Tensor
+    """Valid pixels."""
+    rows: Tensor
+    """Valid pixels with a valid neighbour below."""
+    columns: Tensor
+    """Valid pixels with a valid neighbour to the right."""
+
+
+def count_valid(valid: Tensor) -> Counts:
+    """What the means over these crops alone divide by."""
+    return Counts(valid.sum(), _rows(valid).sum(), _columns(valid).sum())
+
+
+def masked_mean(values: Tensor, valid: Tensor, count: Tensor | None = None) -> Tensor:
+    """Mean of `values` (B, C, H, W) over valid pixels; 0 where nothing is valid.
+
+    `count`: so many valid pixels are divided by, not those of `valid` itself.
+    """
     weight = valid.expand_as(values)
-    return (values * weight).sum() / weight.sum().clamp(min=1)
+    if count is None:
+        total = weight.sum().clamp(min=1)
+    else:
+        # A count may be a mean over processes, below 1.
+        total = (count * values.shape[1]).clamp(min=1e-6)
+    return (values * weight).sum() / total
 
 
-def l1(sr: Tensor, hr: Tensor, valid: Tensor) -> Tensor:
+def _rows(valid: Tensor) -> Tensor:
+    return valid[:, :, 1:] * valid[:, :, :-1]
+
+
+def _columns(valid: Tensor) -> Tensor:
+    return valid[:, :, :, 1:] * valid[:, :, :, :-1]
+
+
+def l1(sr: Tensor, hr: Tensor, valid: Tensor, counts: Counts | None = None) -> Tensor:
     """Mean absolute error."""
-    return masked_mean((sr.float() - hr.float()).abs(), valid)
+    error = (sr.float() - hr.float()).abs()
+    return masked_mean(error, valid, None if counts is None else counts.pixels)
 
 
 def spectral_angle(sr: Tensor, hr: Tensor) -> Tensor:
@@ -36,12 +71,12 @@ def spectral_angle(sr: Tensor, hr: Tensor) -> Tensor:
     return 2 * torch.atan2(apart, together)
 
 
-def sam(sr: Tensor, hr: Tensor, valid: Tensor) -> Tensor:
+def sam(sr: Tensor, hr: Tensor, valid: Tensor, counts: Counts | None = None) -> Tensor:
     """Mean spectral angle in radians."""
-    return masked_mean(spectral_angle(sr, hr), valid)
+    return masked_mean(spectral_angle(sr, hr), valid, None if counts is None else counts.pixels)
 
 
-def total_variation(sr: Tensor, valid: Tensor) -> Tensor:
+def total_variation(sr: Tensor, valid: Tensor, counts: Counts | None = None) -> Tensor:
     """Anisotropic total variation per pixel, over neighbours that are both valid.
 
     Rudin, Osher and Fatemi 1992.
@@ -49,6 +84,7 @@ def total_variation(sr: Tensor, valid: Tensor) -> Tensor:
     image = sr.float()
     rows = (image[:, :, 1:] - image[:, :, :-1]).abs()
     columns = (image[:, :, :, 1:] - image[:, :, :, :-1]).abs()
-    return masked_mean(rows, valid[:, :, 1:] * valid[:, :, :-1]) + masked_mean(
-        columns, valid[:, :, :, 1:] * valid[:, :, :, :-1]
+    num_rows, num_columns = (None, None) if counts is None else (counts.rows, counts.columns)
+    return masked_mean(rows, _rows(valid), num_rows) + masked_mean(
+        columns, _columns(valid), num_columns
     )

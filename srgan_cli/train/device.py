@@ -11,31 +11,57 @@ from srgan_cli.data.batch import Batch
 from srgan_cli.errors import RefusedError
 
 
-def choose_device(wanted: str, gpus: tuple[int, ...] = ()) -> torch.device:
+def choose_device(
+    wanted: str, gpus: tuple[int, ...] = (), local_rank: int = 0, local_world: int = 1
+) -> torch.device:
     """The device for `Training.device` and `Training.gpus`.
 
+    Args:
+        wanted: `Training.device`.
+        gpus: `Training.gpus`.
+        local_rank: Number of this process on its machine ...
+        local_world: ... of so many.
+
     Raises:
-        RefusedError: CUDA is asked for by name and is not there.
+        RefusedError: CUDA is asked for by name and is not there, or there are too few devices.
     """
-    if wanted == "auto":
-        if not torch.cuda.is_available():
-            return torch.device("cpu")
-        return torch.device("cuda", gpus[0] if gpus else 0)
-    device = torch.device(wanted)
-    if device.type == "cuda":
-        if not torch.cuda.is_available():
-            raise RefusedError(
-                f"Training.device is {wanted}, but this machine has no usable CUDA device",
-                "set Training.device: auto (or cpu) to train on the CPU",
-            )
-        index = device.index if device.index is not None else (gpus[0] if gpus else 0)
-        if index >= torch.cuda.device_count():
-            raise RefusedError(
-                f"CUDA device {index} does not exist; this machine has {torch.cuda.device_count()}",
-                "set Training.device or Training.gpus to one of them",
-            )
-        return torch.device("cuda", index)
-    return device
+    if wanted == "cpu":
+        return torch.device("cpu")
+    check_devices(wanted, gpus, local_world)
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    index = torch.device(wanted).index if wanted != "auto" else None
+    if index is None:
+        index = gpus[local_rank] if gpus else local_rank
+    return torch.device("cuda", index)
+
+
+def check_devices(wanted: str, gpus: tuple[int, ...], processes: int) -> None:
+    """RefusedError where this machine lacks a device that one of its processes is to use."""
+    if wanted == "cpu":
+        return
+    available = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if not available and (wanted != "auto" or len(gpus) > 1):
+        asked = f"device is {wanted}" if wanted != "auto" else f"gpus names {len(gpus)} devices"
+        raise RefusedError(
+            f"Training.{asked}, but this machine has no usable CUDA device",
+            "set Training.device: auto (or cpu) to train on the CPU"
+            if wanted != "auto"
+            else "set Training.device: cpu to train on the CPU",
+        )
+    if len(gpus) not in (0, processes):
+        raise RefusedError(
+            f"Training.gpus names {len(gpus)} devices, but this machine has {processes} processes "
+            "of the run",
+            "start as many as there are devices, or leave Training.gpus out",
+        )
+    index = torch.device(wanted).index if wanted != "auto" else None
+    devices = gpus or tuple(range(processes)) if index is None else (index,)
+    if available and max(devices) >= available:
+        raise RefusedError(
+            f"CUDA device {max(devices)} does not exist; this machine has {available}",
+            "set Training.device or Training.gpus to those that exist, counted from 0",
+        )
 
 
 def computes_bf16(device: torch.device) -> bool:

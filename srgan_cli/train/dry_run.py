@@ -12,10 +12,12 @@ from srgan_cli.data.batch import Batch
 from srgan_cli.data.training import TrainingData, open_training_data
 from srgan_cli.schedule import Schedule, build_schedule
 from srgan_cli.train.device import arithmetic, computes_bf16
+from srgan_cli.train.distributed import ALONE, Ranks
 from srgan_cli.train.footprint import Activations, lasting_bytes
 from srgan_cli.train.memory import peak_memory_mb
 from srgan_cli.train.networks import Networks, build_networks
-from srgan_cli.train.run import absolute_paths, prepare_device, total_steps
+from srgan_cli.train.paths import absolute_paths
+from srgan_cli.train.run import check_shares, prepare_device, total_steps
 from srgan_cli.train.trackers import check_trackers
 from srgan_cli.train.trainer import validation_interval
 from srgan_cli.train.validation import Validator
@@ -28,6 +30,10 @@ class DryRun:
     """The answer of `srgan train --dry-run`."""
 
     device: str
+    processes: int
+    """That share a batch."""
+    batch_size: int
+    """Crops of a step, of all processes together."""
     precision: str
     generator_parameters: int
     discriminator_parameters: int
@@ -70,14 +76,23 @@ class ScheduleRow:
     text: str
 
 
-def dry_run(config: RunConfig) -> DryRun:
+def dry_run(config: RunConfig, ranks: Ranks = ALONE) -> DryRun:
     """Open the data, build the networks, run a few steps of each phase, write nothing.
+
+    Of several processes' work one process does its share; what they exchange is not measured.
+
+    Args:
+        config: The run.
+        ranks: Where a launcher has started several; only rank 0 calls this.
 
     Raises:
         RefusedError: As `run_training`.
     """
     check_trackers(config)
-    device = prepare_device(config)
+    here = Ranks(local_world=ranks.local_world if ranks.world > 1 else config.training.processes)
+    processes = ranks.world if ranks.world > 1 else here.local_world
+    check_shares(config, Ranks(world=processes))
+    device = prepare_device(config, here)
     config = absolute_paths(config)
     data = open_training_data(config)
     config = data.config
@@ -85,7 +100,9 @@ def dry_run(config: RunConfig) -> DryRun:
     generator, discriminator = networks.step.generator, networks.step.discriminator
     steps = total_steps(config, data.steps_per_epoch)
     schedule = build_schedule(config)
-    batches = [networks.hand_over(batch) for batch in data.train_batches(0, _TIMED_STEPS)]
+    batches = [
+        networks.hand_over(batch) for batch in data.train_batches(0, _TIMED_STEPS, 0, processes)
+    ]
     phases = _phases(schedule, steps)
     seconds = {name: _seconds(networks, schedule, batches, at) for name, at in phases.items()}
     validation = _validation_seconds(config, data, networks, device, "gan" in phases)
@@ -99,6 +116,8 @@ def dry_run(config: RunConfig) -> DryRun:
         precision = "bf16" if computes_bf16(device) else "fp32"
     return DryRun(
         device=str(device),
+        processes=processes,
+        batch_size=config.data.train_batch_size,
         precision=precision,
         generator_parameters=_count(generator),
         discriminator_parameters=_count(discriminator),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -12,6 +12,8 @@ from srgan_cli.config import RunConfig
 from srgan_cli.diagnose.log import Series, build_log
 from srgan_cli.diagnose.report import SEVERITIES, Finding, NotChecked, Remedy, merge_causes
 from srgan_cli.diagnose.rules import RULES
+from srgan_cli.errors import SrganError
+from srgan_cli.train.recorder import Recorder
 
 WATCHED: Final = frozenset(
     [
@@ -167,3 +169,29 @@ def _remedy(remedy: Remedy) -> str:
         was = f" (now {old:g})" if known and isinstance(old, float) else ""
         change = f"set {remedy.key} to {new}{was}"
     return f"{change}: {remedy.why}"
+
+
+def consult(
+    guard: Guard, step: int, recorder: Recorder, say: Callable[[str], None]
+) -> Finding | None:
+    """Log and tell what the guard has found; returns that for which it stops the run."""
+    findings, gone = guard.check()
+    for code in gone:
+        recorder.event("guard", step, **{f"events/{code}": "ok"})
+        recorder.mirror(step, {f"events/{code}": 0.0})
+    for one in findings:
+        facts = {f"events/{one.code}": one.severity, "message": one.message}
+        recorder.event("guard", step, **facts, advice=all_advice(one))
+        recorder.mirror(step, {f"events/{one.code}": severity_number(one)})
+        say(f"guard: {one.severity} {one.code} {one.title}: {one.message}; {advice(one)}")
+    worst = [one for one in findings if one.severity == "error"]
+    return worst[0] if worst and guard.mode == "stop" else None
+
+
+def stopped_by(finding: Finding, step: int) -> SrganError:
+    """What ends the run, after everything was saved."""
+    return SrganError(
+        f"stopped by the guard at step {step}: {finding.code} {finding.title}: {finding.message}",
+        f"{all_advice(finding)}; then start anew, or go on with --resume auto (what was told "
+        "does not stop the run again); Training.guard: warn goes on by itself",
+    )

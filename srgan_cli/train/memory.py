@@ -70,7 +70,10 @@ class _NotCounting:
     def __enter__(self) -> None:
         self.before = [(norm.momentum, norm.num_batches_tracked) for norm in self.norms]
         for norm in self.norms:
-            norm.momentum, norm.num_batches_tracked = 0.0, None
+            norm.momentum = 0.0
+            # Counted on a copy: synchronised batch norm insists on a count.
+            if norm.num_batches_tracked is not None:
+                norm.num_batches_tracked = norm.num_batches_tracked.clone()
 
     def __exit__(self, *_: object) -> None:
         for norm, (momentum, count) in zip(self.norms, self.before, strict=True):

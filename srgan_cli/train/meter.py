@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -61,9 +62,14 @@ class Meter:
         counters = [self.skipped, self.skipped_in_a_row]
         return torch.stack([*self._sums.values(), *self._counts.values(), *counters])
 
-    def read(self) -> tuple[dict[str, float], int, int]:
-        """Means since the last read, steps skipped so far, longest series skipped in a row."""
-        numbers = self.stacked().double().cpu().tolist()
+    def read(
+        self, average: Callable[[Tensor], Tensor] = lambda values: values
+    ) -> tuple[dict[str, float], int, int]:
+        """Means since the last read, steps skipped so far, longest series skipped in a row.
+
+        `average` makes a mean over all processes of what one of them has added: once for everything.
+        """
+        numbers = average(self.stacked()).double().cpu().tolist()
         names = list(self._sums)
         sums, counts = numbers[: len(names)], numbers[len(names) : 2 * len(names)]
         means = {
@@ -92,3 +98,15 @@ class Meter:
         self.skipped, self._series, self.skipped_in_a_row = (
             None if counter is None else counter.to(device) for counter in counters
         )
+
+
+def merged(states: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The state of one meter that stands for those of several processes: the mean of their sums.
+
+    Counts and skipped steps are the same in all.
+    """
+    sums = {
+        name: torch.stack([state["sums"][name].cpu() for state in states]).mean(dim=0)
+        for name in states[0]["sums"]
+    }
+    return {**states[0], "sums": sums}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from srgan_cli.config import RunConfig
 from srgan_cli.data.batch import Batch
@@ -23,6 +24,7 @@ from srgan_cli.models.spectral import modern_names
 from srgan_cli.peers.containers import open_checkpoint
 from srgan_cli.peers.renaming import modern_generator
 from srgan_cli.train.device import arithmetic, check_compiler, hand_over
+from srgan_cli.train.distributed import ALONE, Ranks
 from srgan_cli.train.ema import EMA
 from srgan_cli.train.memory import recompute_blocks_
 from srgan_cli.train.optim import Plateau, build_adam
@@ -62,6 +64,7 @@ def build_networks(
     device: torch.device,
     offset: PerBand,
     warn: Callable[[str], None] = _silent,
+    ranks: Ranks = ALONE,
 ) -> Networks:
     """Freshly initialised networks on `device`; the initial weights depend on the seed alone.
 
@@ -70,6 +73,7 @@ def build_networks(
         device: Where they live; also `meta`.
         offset: Network value of a stored 0, of all bands or of each.
         warn: Takes warnings.
+        ranks: The processes that train them together.
     """
     torch.manual_seed(config.training.seed)
     generator = build_generator(generator_spec(config))
@@ -80,6 +84,9 @@ def build_networks(
         if warning:
             warn(warning)
     generator.pool_locally_(config.data.hr_crop_px // config.generator.scaling_factor)
+    if ranks.world > 1:
+        generator = _with_synchronised_norms(generator, config, device, warn)
+        discriminator = _with_synchronised_norms(discriminator, config, device, warn)
     generator = _place(generator, device, generator.channels_last)
     discriminator = _place(discriminator, device, _judges_in_channels_last(discriminator, device))
     optim = config.optimizers
@@ -95,12 +102,13 @@ def build_networks(
         optimizer_g=optimizer_g,
         optimizer_d=optimizer_d,
         losses=config.training.losses,
-        adversarial=build_adversarial(config),
+        adversarial=replace(build_adversarial(config), average=ranks.average_with_gradient),
         perceptual=build_perceptual(config, device, offset),
         clip=optim.gradient_clip_val,
         offset=torch.tensor(offset, device=device).reshape(-1, 1, 1),
         arithmetic=lambda: arithmetic(precision, device),
         accumulate=config.training.accumulate_steps,
+        ranks=ranks,
     )
     section = config.training.ema
     ema = EMA(generator, section.decay, section.use_num_updates) if section.enabled else None
@@ -110,12 +118,32 @@ def build_networks(
     if config.training.compile:
         check_compiler(device)
         step.compile()
+    if ranks.rank > 0:
+        # The same weights everywhere, but noise of its own.
+        torch.manual_seed(config.training.seed + ranks.rank)
     return Networks(
         step=step,
         ema=ema,
         plateau_g=Plateau(optimizer_g, config, "g"),
         plateau_d=Plateau(optimizer_d, config, "d"),
     )
+
+
+def _with_synchronised_norms(
+    network: Network, config: RunConfig, device: torch.device, warn: Callable[[str], None]
+) -> Network:
+    """Batch norms that see the whole batch, where that is wanted and the device can."""
+    norms = any(isinstance(module, _BatchNorm) for module in network.modules())
+    if not norms or not config.training.sync_batch_norm:
+        return network
+    if device.type == "cpu":
+        warn(
+            f"Training.sync_batch_norm: torch has none for the CPU; the batch norms of the "
+            f"{type(network).__name__} see each process's part of a batch by itself"
+        )
+        return network
+    found: Network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+    return found
 
 
 def _place(network: Network, device: torch.device, channels_last: bool) -> Network:

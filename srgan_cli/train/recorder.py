@@ -77,6 +77,10 @@ class Recorder:
         for tracker in self._trackers:
             tracker.log(step, values)
 
+    def take_warnings(self) -> list[str]:
+        """None: they are told at once."""
+        return []
+
     def sync(self) -> None:
         """Put the log on the disk."""
         self._writer.sync()
@@ -93,7 +97,36 @@ class Recorder:
             tracker.close()
 
 
-def write_run_json(folder: RunFolder, config: RunConfig, device: torch.device) -> None:
+class SilentRecorder(Recorder):
+    """Of a process that leaves the log to another one, and its warnings until they are asked for."""
+
+    def open(self, step: int, warn: Callable[[str], None]) -> None:  # noqa: ARG002
+        """Keep warnings."""
+        self._warnings: list[str] = []
+        self.warn = self._warnings.append
+
+    def take_warnings(self) -> list[str]:
+        """What rank 0 should tell the user."""
+        taken = self._warnings.copy()
+        self._warnings.clear()
+        return taken
+
+    def _row(self, kind: str, step: int, values: Mapping[str, float]) -> None:
+        pass
+
+    def event(self, event: str, step: int, **facts: Any) -> None:
+        """Nothing."""
+
+    def sync(self) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+def write_run_json(
+    folder: RunFolder, config: RunConfig, device: torch.device, processes: int = 1
+) -> None:
     """Record what made this run: versions, command line, seed, device, git commit, start time."""
     on_cuda = device.type == "cuda"
     facts = {
@@ -106,6 +139,7 @@ def write_run_json(folder: RunFolder, config: RunConfig, device: torch.device) -
         "seed": config.training.seed,
         "device": torch.cuda.get_device_name(device) if on_cuda else platform.processor() or "cpu",
         "threads": torch.get_num_threads(),
+        "processes": processes,
         "git_commit": _git_commit(),
         "run_id": secrets.token_hex(4),
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),

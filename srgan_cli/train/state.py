@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch.optim import Adam
 
+from srgan_cli.train.distributed import Ranks
+from srgan_cli.train.meter import Meter, merged
 from srgan_cli.train.networks import Networks
 from srgan_cli.train.optim import get_rate, set_rate
 
@@ -76,3 +78,31 @@ def restore_random_state(state: dict[str, Any]) -> None:
     torch.set_rng_state(state["cpu"])
     if state["cuda"] and torch.cuda.device_count() == len(state["cuda"]):
         torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def own_states(ranks: Ranks, meter: Meter) -> dict[str, Any]:
+    """On rank 0: what each process has of its own, rank 0's first."""
+    own = {"random": random_state(), "meter": meter.state_dict()}
+    first, *others = ranks.gather(own) or [own]
+    return {**first, "other_ranks": others}
+
+
+def restore_own_state(
+    state: dict[str, Any], ranks: Ranks, meter: Meter, device: torch.device, seed: int
+) -> None:
+    """The inverse of `own_states`, also with another number of processes.
+
+    Then the log goes on from the mean of the meters, and a process that was not there before draws
+    noise from a seed of its own.
+    """
+    saved = [state, *state.get("other_ranks", [])]
+    same = len(saved) == ranks.world
+    meter.load_state_dict(saved[ranks.rank]["meter"] if same else _mean_meter(saved), device)
+    if ranks.rank < len(saved):
+        restore_random_state(saved[ranks.rank]["random"])
+    else:
+        torch.manual_seed(seed + 1_000_003 * ranks.rank + int(state["step"]))
+
+
+def _mean_meter(saved: list[dict[str, Any]]) -> dict[str, Any]:
+    return merged([each["meter"] for each in saved])

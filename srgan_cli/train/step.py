@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,7 @@ from srgan_cli.losses.perceptual import VGGLoss
 from srgan_cli.models import Generator
 from srgan_cli.models.spectral import settled
 from srgan_cli.schedule import Plan
+from srgan_cli.train.distributed import ALONE, Ranks, average_batch_statistics_
 from srgan_cli.train.memory import recomputed
 from srgan_cli.train.optim import apply_gradients
 
@@ -45,6 +47,8 @@ class GanStep:
     arithmetic: Callable[[], AbstractContextManager[object]]
     accumulate: int = 1
     """Parts of the batch that pass through the generator one after the other."""
+    ranks: Ranks = ALONE
+    """The processes whose parts of a batch make the whole one."""
     generate: Callable[[Tensor], Tensor] = field(init=False)
     """The generator as the step calls it: itself, or compiled."""
     perceive: Callable[[Tensor, Tensor, Tensor], Tensor] | None = field(init=False)
@@ -56,6 +60,10 @@ class GanStep:
         self.generate, self.perceive = self.generator, self.perceptual
         modules = self.discriminator.modules()
         self.joint = not any(isinstance(module, _BatchNorm) for module in modules)
+        # What a backward pass goes through: there gradients are averaged over ranks.
+        share = self.ranks.averaging_gradients
+        self._g_pass = share(Pass(self.generator, self._super_resolve))
+        self._d_pass = share(Pass(self.discriminator, self._judge))
 
     def compile(self) -> None:
         """Compile the generator and VGG; both themselves, their names and their other users stay.
@@ -63,6 +71,9 @@ class GanStep:
         Shapes are those of the crops, always the same. A step that measures the gradient ratio runs
         uncompiled: it walks one graph back several times, and compiled graphs are made for once.
         """
+        if self.ranks.world > 1:
+            # It would cut the graph at each bucket of gradients, which recomputation forbids.
+            torch._dynamo.config.optimize_ddp = False
         self.generate = torch.compile(self.generator, dynamic=False)
         if isinstance(self.perceptual, VGGLoss):
             self.perceive = torch.compile(self.perceptual, dynamic=False)
@@ -72,42 +83,62 @@ class GanStep:
 
         `measure` adds the gradient ratio of G's terms and the statistics of D's logits.
         """
+        counted = self._count_valid(batch.valid)
         if plan.pretrain:
-            return self._pretrain(batch)
-        sr = self._super_resolve(batch.lr, measure)
+            return self._pretrain(batch, counted)
+        sr = self._g_pass(batch.lr, measure)
         # Where HR is unknown D sees the same in both, so that nodata is no clue.
         shown = torch.where(batch.valid > 0, sr, batch.hr)
         real, d_values = self._update_discriminator(shown.detach(), batch.hr, plan, measure)
-        return d_values | self._update_generator(sr, shown, real, batch, plan, measure)
+        g_values = self._update_generator(sr, shown, real, batch, counted(), plan, measure)
+        average_batch_statistics_(self.discriminator, self.ranks)
+        average_batch_statistics_(self.generator, self.ranks)
+        return d_values | g_values
 
-    def _super_resolve(self, lr: Tensor, plain: bool = False) -> Tensor:
-        """SR of the whole batch, float32.
+    def _count_valid(self, valid: Tensor) -> Callable[[], content.Counts | None]:
+        """What this rank's losses divide by, so that their mean over ranks is that of the batch.
+
+        It is known before the networks have run; the exchange goes on meanwhile.
+        """
+        if self.ranks.world == 1:
+            return lambda: None
+        wait = self.ranks.averaging(torch.stack(content.count_valid(valid)))
+        return lambda: content.Counts(*wait().unbind())
+
+    def _super_resolve(
+        self, lr: Tensor, plain: bool = False, num_parts: int | None = None
+    ) -> Tensor:
+        """SR of the whole batch, float32, in `accumulate` parts where `num_parts` is not given.
 
         With several parts, no activation is kept: the backward pass computes those of one part at a
         time again, so that memory is that of a part while every loss sees the whole batch.
         `plain`: not compiled.
         """
         generate = self.generator if plain else self.generate
+        num_parts = num_parts or self.accumulate
         with self.arithmetic():
-            if self.accumulate == 1:
+            if num_parts == 1:
                 return generate(lr).float()
-            parts = lr.chunk(self.accumulate)
+            parts = lr.chunk(num_parts)
             sr = [recomputed(generate, self.generator, part) for part in parts]
         return torch.cat(sr).float()
 
-    def _pretrain(self, batch: Batch) -> Values:
+    def _pretrain(self, batch: Batch, counted: Callable[[], content.Counts | None]) -> Values:
         self.optimizer_g.zero_grad(set_to_none=True)
         found = torch.zeros((), device=batch.hr.device)
-        for part in batch.chunk(self.accumulate):
-            with self.arithmetic():
-                sr = self.generate(part.lr)
-            loss = content.l1(sr.float(), part.hr, part.valid)
-            if self.accumulate > 1:
-                # Of the mean over all valid pixels of the batch.
-                loss = loss * (part.valid.sum() / batch.valid.sum().clamp(min=1))
-            torch.autograd.backward(loss)
+        parts = batch.chunk(self.accumulate)
+        for index, part in enumerate(parts):
+            with self.ranks.holding_back(self._g_pass, index < len(parts) - 1):
+                sr = self._g_pass(part.lr, num_parts=1)
+                counts = counted()
+                loss = content.l1(sr, part.hr, part.valid, counts)
+                if self.accumulate > 1 and counts is None:
+                    # Of the mean over all valid pixels of the batch.
+                    loss = loss * (part.valid.sum() / batch.valid.sum().clamp(min=1))
+                self._go_back(loss)
             found = found + loss.detach()
         norm, skipped = apply_gradients(self.optimizer_g, found, self.clip)
+        average_batch_statistics_(self.generator, self.ranks)
         return {
             names.G_CONTENT: found,
             names.G_TOTAL: found,
@@ -121,11 +152,20 @@ class GanStep:
         """1 where clipping shortened the gradient, whose mean is the share of clipped steps."""
         return {name: (norm > self.clip).to(torch.float32)} if self.clip > 0 else {}
 
+    def _go_back(self, loss: Tensor) -> None:
+        """The backward pass; a loss that is not finite on one rank spoils the gradients of all.
+
+        Then all skip the step, and none has to ask the others.
+        """
+        if self.ranks.world > 1:
+            loss = loss * (1 + 0 * loss.detach())
+        torch.autograd.backward(loss)
+
     def _update_discriminator(
         self, fake: Tensor, hr: Tensor, plan: Plan, measure: bool
     ) -> tuple[Tensor, Values]:
         self.discriminator.requires_grad_(True)
-        real_logits, fake_logits = self._judge(hr, fake)
+        real_logits, fake_logits = self._d_pass(hr, fake)
         loss = self.adversarial.discriminator(real_logits, fake_logits)
         total, values = loss, {}
         if self.losses.r1_gamma > 0 and plan.step % self.losses.r1_interval == 0:
@@ -135,7 +175,7 @@ class GanStep:
             total = loss + self.losses.r1_gamma / 2 * self.losses.r1_interval * penalty
             values[names.R1_PENALTY] = penalty.detach()
         self.optimizer_d.zero_grad(set_to_none=True)
-        torch.autograd.backward(total)
+        self._go_back(total)
         norm, skipped = apply_gradients(self.optimizer_d, total, self.clip)
         real_prob, fake_prob = self.adversarial.probabilities(real_logits, fake_logits)
         values |= {
@@ -147,7 +187,9 @@ class GanStep:
             "skipped": skipped,
         }
         if measure:
-            values |= logit_statistics(real_logits.detach(), fake_logits.detach())
+            values |= logit_statistics(
+                real_logits.detach(), fake_logits.detach(), self.ranks.average
+            )
         return real_logits.detach(), values
 
     def _judge(self, hr: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
@@ -162,10 +204,17 @@ class GanStep:
         return real_logits.float(), fake_logits.float()
 
     def _update_generator(
-        self, sr: Tensor, shown: Tensor, real: Tensor, batch: Batch, plan: Plan, measure: bool
+        self,
+        sr: Tensor,
+        shown: Tensor,
+        real: Tensor,
+        batch: Batch,
+        counts: content.Counts | None,
+        plan: Plan,
+        measure: bool,
     ) -> Values:
         self.discriminator.requires_grad_(False)
-        parts = self._content_parts(sr, batch, measure)
+        parts = self._content_parts(sr, batch, counts, measure)
         content_loss = torch.stack([weight * part for weight, part in parts.values()]).sum()
         with self.arithmetic():
             fake = self.discriminator(shown).float()
@@ -176,7 +225,7 @@ class GanStep:
         if measure:
             values["adv/grad_ratio"] = self._gradient_ratio(weighted, content_loss)
         self.optimizer_g.zero_grad(set_to_none=True)
-        torch.autograd.backward(total)
+        self._go_back(total)
         norm, skipped = apply_gradients(self.optimizer_g, total, self.clip)
         return values | {
             names.G_CONTENT: content_loss.detach(),
@@ -188,16 +237,20 @@ class GanStep:
         }
 
     def _content_parts(
-        self, sr: Tensor, batch: Batch, plain: bool = False
+        self,
+        sr: Tensor,
+        batch: Batch,
+        counts: content.Counts | None = None,
+        plain: bool = False,
     ) -> dict[str, tuple[float, Tensor]]:
         """Name -> (weight, loss) of the content terms; a weight of 0 costs nothing."""
         weights, hr, valid = self.losses, batch.hr, batch.valid
-        parts = {"l1": (weights.l1_weight, content.l1(sr, hr, valid))}
+        parts = {"l1": (weights.l1_weight, content.l1(sr, hr, valid, counts))}
         if weights.sam_weight > 0:
-            angle = content.sam(sr - self.offset, hr - self.offset, valid)
+            angle = content.sam(sr - self.offset, hr - self.offset, valid, counts)
             parts["sam"] = (weights.sam_weight, angle)
         if weights.tv_weight > 0:
-            parts["tv"] = (weights.tv_weight, content.total_variation(sr, valid))
+            parts["tv"] = (weights.tv_weight, content.total_variation(sr, valid, counts))
         perceive = self.perceptual if plain else self.perceive
         if perceive is not None:
             found = self._in_parts(perceive, sr, hr, valid)
@@ -221,14 +274,48 @@ class GanStep:
         last = self.generator.last_layer().weight
         (of_adversarial,) = torch.autograd.grad(weighted, last, retain_graph=True)
         (of_content,) = torch.autograd.grad(content_loss, last, retain_graph=True)
+        of_adversarial, of_content = self.ranks.average(
+            torch.stack([of_adversarial, of_content])
+        ).unbind()
         ratio: Tensor = of_adversarial.norm() / of_content.norm().clamp(min=1e-20)
         return ratio
 
 
-def logit_statistics(real: Tensor, fake: Tensor) -> Values:
-    """Mean and standard deviation of D's logits on HR and on SR: drift and spread of its answers."""
+def logit_statistics(
+    real: Tensor, fake: Tensor, average: Callable[[Tensor], Tensor] = lambda means: means
+) -> Values:
+    """Mean and standard deviation of D's logits on HR and on SR: drift and spread of its answers.
+
+    `average`: means over these crops -> means over the whole batch, of which these may be a part.
+    """
+    squared = (real.square().mean(), fake.square().mean())
+    moments = average(torch.stack([real.mean(), fake.mean(), *squared]))
+    means, squares = moments.chunk(2)
+    stds = (squares - means.square()).clamp(min=0).sqrt()
     return {
         names.LOGITS.format(of=of, statistic=statistic): value
-        for of, logits in (("real", real), ("fake", fake))
-        for statistic, value in (("mean", logits.mean()), ("std", logits.std(correction=0)))
+        for statistic, values in (("mean", means), ("std", stds))
+        for of, value in zip(("real", "fake"), values.unbind(), strict=True)
     }
+
+
+class Pass(nn.Module):
+    """A method of the step as the forward pass of a network, whose parameters it has.
+
+    DistributedDataParallel prepares a network's gradients in its forward pass, and must see one for
+    each backward pass; what the step does inside (parts, recomputation, compilation, HR and SR
+    together) is none of its business.
+
+    Args:
+        network: The one that is trained.
+        function: What applies it.
+    """
+
+    def __init__(self, network: nn.Module, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.network = network
+        self._function = function
+
+    def forward(self, *inputs: Any, **options: Any) -> Any:
+        """What the method returns."""
+        return self._function(*inputs, **options)

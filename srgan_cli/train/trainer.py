@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,15 @@ from srgan_cli.data.batch import Batch
 from srgan_cli.data.prefetch import on_device
 from srgan_cli.data.training import TrainingData
 from srgan_cli.diagnose.report import Finding
-from srgan_cli.errors import SrganError
+from srgan_cli.errors import EXIT_FAILED, SrganError
 from srgan_cli.runfolder import RunFolder
 from srgan_cli.schedule import Plan, build_schedule
 from srgan_cli.signals import StopRequest
 from srgan_cli.train.best import Best
 from srgan_cli.train.checkpoint import save_checkpoint
-from srgan_cli.train.guard import Guard, advice, all_advice, severity_number
+from srgan_cli.train.clock import Clock
+from srgan_cli.train.distributed import Ranks
+from srgan_cli.train.guard import Guard, consult, stopped_by
 from srgan_cli.train.memory import Sweeper, peak_memory_mb
 from srgan_cli.train.meter import Meter
 from srgan_cli.train.networks import Networks
@@ -32,31 +33,12 @@ from srgan_cli.train.progress import Reporter, headline
 from srgan_cli.train.recorder import Recorder
 from srgan_cli.train.state import (
     networks_state,
-    random_state,
+    own_states,
     restore_networks,
-    restore_random_state,
+    restore_own_state,
 )
 from srgan_cli.train.validation import Validator, write_tiles
 from srgan_cli.weights import WeightsInfo, save_weights
-
-
-@dataclass
-class Clock:
-    """Wall time of the steps and of waiting for data since the last `read`."""
-
-    steps: int = 0
-    waited: float = 0.0
-    since: float = field(default_factory=time.perf_counter)
-
-    def read(self) -> dict[str, float]:
-        """Mean seconds per step and per wait; starts anew."""
-        now, steps = time.perf_counter(), max(self.steps, 1)
-        found = {
-            names.STEP_SECONDS: (now - self.since) / steps,
-            names.DATA_SECONDS: self.waited / steps,
-        }
-        self.steps, self.waited, self.since = 0, 0.0, now
-        return found
 
 
 class Trainer:
@@ -72,7 +54,9 @@ class Trainer:
         recorder: Recorder,
         info: WeightsInfo,
         max_steps: int,
+        ranks: Ranks,
     ) -> None:
+        self.ranks = ranks
         self.config = config
         self.folder = folder
         self.data = data
@@ -104,6 +88,7 @@ class Trainer:
         self.networks.step.generator.train()
         self.networks.step.discriminator.train()
         for batch in () if self.best.waited_enough else self._batches():
+            self.ranks.announce(stop.signal_number)
             self._one_step(batch)
             if (self.step - 1) % self.config.logging.log_every == 0:
                 self._log(self.schedule.at(self.step - 1), reporter)
@@ -113,14 +98,17 @@ class Trainer:
                 self._validate(reporter)
             if self._save_is_due() or finished or self.best.waited_enough:
                 self.save()
+            asked = self.ranks.agreed(stop.signal_number)
             if self.best.waited_enough:
                 break
-            if stop and not finished:
-                self._end_early(stop)
+            if asked and not finished:
+                self._end_early(stop, asked)
         self._finish(reporter)
 
     def _batches(self) -> Iterator[Batch]:
-        read = self.data.train_batches(self.step, self.max_steps, warn=self.recorder.warn)
+        read = self.data.train_batches(
+            self.step, self.max_steps, self.ranks.rank, self.ranks.world, self.recorder.warn
+        )
         batches = on_device(read, self.validator.device)
         with Sweeper() as sweeper:
             while True:
@@ -151,7 +139,7 @@ class Trainer:
         self.clock.steps += 1
 
     def _log(self, plan: Plan, reporter: Reporter) -> None:
-        means, skipped, in_a_row = self.meter.read()
+        means, skipped, in_a_row = self.meter.read(self.ranks.average)
         gan, ema = self.networks.step, self.networks.ema
         values = {
             names.PRETRAIN_PHASE: float(plan.pretrain),
@@ -168,19 +156,31 @@ class Trainer:
         self.recorder.train(plan.step, values)
         self.guard.add(plan.step, values)
         reporter.show(headline(values))
+        self._hear_others()
         if in_a_row >= self.config.training.max_nonfinite_steps:
             self._give_up(in_a_row)
+
+    def _hear_others(self) -> None:
+        """Pass on what other ranks have to say: files that only they have met."""
+        if self.ranks.world == 1:
+            return
+        told = [
+            text for texts in self.ranks.gather(self.recorder.take_warnings()) for text in texts
+        ]
+        for text in dict.fromkeys(told):
+            self.recorder.warn(text)
 
     def _give_up(self, in_a_row: int) -> None:
         self.save()
         self.recorder.event("stop", self.step, reason="nonfinite")
-        raise SrganError(
+        error = SrganError(
             f"{in_a_row} steps in a row had a non-finite loss or gradient (step {self.step}); "
             "the weights are as they were before",
             "check the data for absurd values (Data.nodata, Data.normalization), lower "
             "Optimizers.optim_g_lr, or set Optimizers.gradient_clip_val to 0.5; then go on with "
             "--resume auto",
         )
+        raise self.ranks.common(error)
 
     def _validate(self, reporter: Reporter) -> None:
         started = time.perf_counter()
@@ -191,7 +191,8 @@ class Trainer:
             None if plan.pretrain else self.networks.step.discriminator,
         )
         self.validating = False
-        self._save_pictures(sr)
+        if self.ranks.is_main:
+            self._save_pictures(sr)
         found[names.VAL_SECONDS] = time.perf_counter() - started
         self._step_plateaus(plan, found, reporter)
         self.recorder.validation(self.step, found)
@@ -201,7 +202,11 @@ class Trainer:
             f"step {self.step}: PSNR {found['val_metrics/psnr']:.2f} dB, "
             f"SSIM {found['val_metrics/ssim']:.4f}, L1 {found['val_metrics/l1']:.5f}"
         )
-        self._consult_guard(found, reporter)
+        # One process decides for all: clocks differ.
+        self.guard.add(self.step, found)
+        finding = consult(self.guard, self.step, self.recorder, reporter.say)
+        if self.ranks.share(finding is not None):
+            self._stop_for(finding)
         self.clock.since += time.perf_counter() - started
 
     def _save_pictures(self, sr: torch.Tensor) -> None:
@@ -231,34 +236,15 @@ class Trainer:
         if self.best.take(self.step, plan, found):
             self.export(self.folder.best_pretrain if plan.pretrain else self.folder.best_gan)
 
-    def _consult_guard(self, found: dict[str, float], reporter: Reporter) -> None:
-        self.guard.add(self.step, found)
-        findings, gone = self.guard.check()
-        for code in gone:
-            self.recorder.event("guard", self.step, **{f"events/{code}": "ok"})
-            self.recorder.mirror(self.step, {f"events/{code}": 0.0})
-        for one in findings:
-            facts = {f"events/{one.code}": one.severity, "message": one.message}
-            self.recorder.event("guard", self.step, **facts, advice=all_advice(one))
-            self.recorder.mirror(self.step, {f"events/{one.code}": severity_number(one)})
-            reporter.say(
-                f"guard: {one.severity} {one.code} {one.title}: {one.message}; {advice(one)}"
-            )
-        worst = [one for one in findings if one.severity == "error"]
-        if worst and self.guard.mode == "stop":
-            self._stop_for(worst[0])
-
-    def _stop_for(self, finding: Finding) -> None:
+    def _stop_for(self, finding: Finding | None) -> None:
         self.save()
+        if finding is None:  # rank 0 has it, and tells
+            raise SystemExit(EXIT_FAILED)
         self.recorder.event("stop", self.step, reason="guard", code=finding.code)
-        raise SrganError(
-            f"stopped by the guard at step {self.step}: {finding.code} {finding.title}: "
-            f"{finding.message}",
-            f"{all_advice(finding)}; then start anew, or go on with --resume auto (what was told "
-            "does not stop the run again); Training.guard: warn goes on by itself",
-        )
+        raise stopped_by(finding, self.step)
 
     def _finish(self, reporter: Reporter) -> None:
+        self._hear_others()
         self.export(self.folder.ema)
         if self.step < self.max_steps:
             reporter.say(
@@ -269,16 +255,24 @@ class Trainer:
         else:
             self.recorder.event("end", self.step)
 
-    def _end_early(self, stop: StopRequest) -> None:
+    def _end_early(self, stop: StopRequest, signal_number: int) -> None:
+        stop.signal_number = signal_number
         self.save()
         self.export(self.folder.ema)
-        self.recorder.event("stop", self.step, reason="signal", signal=stop.signal_number)
-        raise stop.stopped(
+        self.recorder.event("stop", self.step, reason="signal", signal=signal_number)
+        if self.ranks.world > 1:
+            # The first process that ends makes the launcher end the others.
+            self.ranks.wait_for_all()
+            stop.ignore_more()
+        error = stop.stopped(
             f"everything up to step {self.step} is saved", "go on with --resume auto"
         )
+        raise self.ranks.common(error)
 
     def export(self, path: Path) -> None:
         """Write the generator that validation used as a weights file."""
+        if not self.ranks.is_main:
+            return
         generator = self.networks.best_generator
         ema = self.networks.ema is not None and self.networks.ema.active
         info = WeightsInfo(**{**vars(self.info), "step": self.step, "ema": ema})
@@ -289,7 +283,10 @@ class Trainer:
         self.recorder.sync()
         training = self.config.training
         state = self.state_dict()
-        save_checkpoint(self.folder, self.step, state, training.keep_last, training.keep_every)
+        if self.ranks.is_main:
+            save_checkpoint(self.folder, self.step, state, training.keep_last, training.keep_every)
+        # Whoever went on would wait on the device, whose patience is shorter.
+        self.ranks.wait_for_all()
 
     def _save_is_due(self) -> bool:
         training = self.config.training
@@ -304,9 +301,8 @@ class Trainer:
             **networks_state(self.networks),
             "best": self.best.state_dict(),
             "guard": self.guard.state_dict(),
-            "meter": self.meter.state_dict(),
+            **own_states(self.ranks, self.meter),
             "travel": dict(self.travel),
-            "random": random_state(),
             # What a weights file needs beside the tensors: `srgan import` makes one of a checkpoint.
             "info": self.info.as_dict(),
         }
@@ -316,10 +312,10 @@ class Trainer:
         restore_networks(self.networks, state)
         self.best.load_state_dict(state["best"])
         self.guard.load_state_dict(state.get("guard", {}))
-        self.meter.load_state_dict(state["meter"], self.validator.device)
         self.travel |= state.get("travel", {})
         self.step = int(state["step"])
-        restore_random_state(state["random"])
+        seed = self.config.training.seed
+        restore_own_state(state, self.ranks, self.meter, self.validator.device, seed)
 
     def measure_step(self, crops: int, divisor: int) -> float | None:
         """Bytes on the GPU at the peak of a step with so many crops of a part of their side.

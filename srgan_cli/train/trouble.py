@@ -88,13 +88,18 @@ def _out_of_memory(config: RunConfig, trainer: Trainer, message: str) -> SrganEr
     data = config.data
     device = trainer.validator.device
     what = "validation crops" if trainer.validating else "crops"
-    size = data.val_batch_size if trainer.validating else data.train_batch_size
+    world = trainer.ranks.world
+    size = data.val_batch_size if trainer.validating else data.train_batch_size // world
     side = data.val_crop_px or data.hr_crop_px if trainer.validating else data.hr_crop_px
     fact = f"the device ran out of memory with {size} {what} of {side} px"
     if trainer.validating:
         advice = f"set Data.val_batch_size to {max(size // 2, 1)}"
         if size == 1:
             advice = "set Data.val_crop_px lower, or to the size of Data.hr_crop_px"
+    elif world > 1:
+        # A step alone, to measure by, would wait for the other processes for ever.
+        fact += f", its share among {world} processes"
+        advice = halved(size, side, config.generator.scaling_factor, world)
     elif device.type == "cuda":
         used = torch.cuda.max_memory_allocated(device)
         torch.cuda.empty_cache()
@@ -110,10 +115,10 @@ def _out_of_memory(config: RunConfig, trainer: Trainer, message: str) -> SrganEr
     return SrganError(fact, f"{advice}, then go on with --resume auto")
 
 
-def halved(size: int, side: int, scale: int) -> str:
-    """Advice where nothing could be measured."""
+def halved(size: int, side: int, scale: int, processes: int = 1) -> str:
+    """Advice where nothing could be measured; `size` crops are the share of each process."""
     if size > 1:
-        return f"set Data.train_batch_size to {size // 2}, or lower Data.hr_crop_px"
+        return f"set Data.train_batch_size to {size // 2 * processes}, or lower Data.hr_crop_px"
     return (
         f"set Data.hr_crop_px to {max(side // 2 // scale, 1) * scale}, or use a smaller Generator"
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,11 @@ from srgan_cli.losses.content import total_variation
 from srgan_cli.losses.lpips import LPIPSLoss
 from srgan_cli.losses.perceptual import VGGLoss
 from srgan_cli.models.generator import upsample
+from srgan_cli.train.distributed import ALONE, Ranks
 
 MAX_TILES = 64
+
+_Measured = tuple[dict[str, Tensor], dict[str, Tensor], Tensor]
 
 
 @dataclass
@@ -40,6 +44,8 @@ class Validator:
     offset: Tensor
     """(C, 1, 1) or (1, 1, 1): network value of a stored 0."""
     arithmetic: Callable[[], AbstractContextManager[object]]
+    ranks: Ranks = ALONE
+    """They share the batches; the numbers do not depend on how many they are."""
     _of_bicubic: dict[str, float] | None = field(init=False, default=None)
     """What bicubic interpolation of the crops has: measured once, they stay the same."""
 
@@ -47,7 +53,7 @@ class Validator:
     def run(
         self, generator: nn.Module, discriminator: nn.Module | None
     ) -> tuple[dict[str, float], Tensor]:
-        """Metrics by name, and SR of all crops on the CPU.
+        """Metrics by name, and SR of all crops on the CPU; of none but on rank 0.
 
         `discriminator` is None in pretraining. Both networks are left in training mode or not, as
         they were.
@@ -56,24 +62,40 @@ class Validator:
         modes = [network.training for network in networks]
         for network in networks:
             network.eval()
-        per_image: dict[str, list[Tensor]] = {}
-        per_batch: dict[str, list[Tensor]] = {}
-        outputs = []
-        for batch in self._batches():
-            with self.arithmetic():
-                sr = generator(batch.lr)
-            sr = sr.float()
-            for name, value in self._image_metrics(sr, batch).items():
-                per_image.setdefault(name, []).append(value)
-            if discriminator is not None:
-                for name, value in self._game(discriminator, sr, batch).items():
-                    per_batch.setdefault(name, []).append(value)
-            outputs.append(sr.cpu())
+        mine = [
+            self._measured(generator, discriminator, batch) for batch in self._batches(self.ranks)
+        ]
         for network, mode in zip(networks, modes, strict=True):
             network.train(mode)
+        shares = self.ranks.gather(mine)
+        if not shares:
+            return self.ranks.share({}), self.crops.hr[:0]
+        # Batch after batch, as one process would have come to them.
+        turns = [each for turn in zip_longest(*shares) for each in turn if each is not None]
+        found, sr = self._summary(turns)
+        return self.ranks.share(found), sr
+
+    def _measured(
+        self, generator: nn.Module, discriminator: nn.Module | None, batch: Batch
+    ) -> _Measured:
+        """Metrics of each image, the game on the batch, and SR; on the CPU."""
+        with self.arithmetic():
+            sr = generator(batch.lr)
+        sr = sr.float()
+        images = self._image_metrics(sr, batch)
+        game = {} if discriminator is None else self._game(discriminator, sr, batch)
+        return _on_cpu(images), _on_cpu(game), sr.cpu()
+
+    def _summary(self, measured: Sequence[_Measured]) -> tuple[dict[str, float], Tensor]:
+        images, games, outputs = zip(*measured, strict=True)
         sr = torch.cat(outputs)
-        found = {f"val_metrics/{k}": float(torch.cat(v).nanmean()) for k, v in per_image.items()}
-        found |= {k: float(torch.stack(v).mean()) for k, v in per_batch.items()}
+        found = {
+            f"val_metrics/{name}": float(torch.cat([each[name] for each in images]).nanmean())
+            for name in images[0]
+        }
+        found |= {
+            name: float(torch.stack([each[name] for each in games]).mean()) for name in games[0]
+        }
         if not torch.isfinite(sr).all():
             # A mean over the images that are left would look like a success.
             found = dict.fromkeys(found, math.nan)
@@ -89,18 +111,16 @@ class Validator:
             metrics.high_frequency_ratio(
                 upsample(batch.lr, scale, "bicubic"), batch.hr, batch.valid
             )
-            for batch in self._batches()
+            for batch in self._batches(ALONE)
         ]
         return {names.HF_RATIO_BICUBIC: float(torch.cat(ratios).nanmean())}
 
-    def _batches(self) -> list[Batch]:
+    def _batches(self, ranks: Ranks) -> Iterator[Batch]:
+        """The share of this process, or with `ALONE` all."""
         size = self.config.data.val_batch_size
-        starts = range(0, self.crops.lr.shape[0], size)
-        limit = self.config.training.limit_val_batches
-        return [
-            Batch(*(part[start : start + size].to(self.device) for part in self.crops))
-            for start in starts[:limit]
-        ]
+        starts = range(0, self.crops.lr.shape[0], size)[: self.config.training.limit_val_batches]
+        for start in starts[ranks.rank :: ranks.world]:
+            yield Batch(*(part[start : start + size].to(self.device) for part in self.crops))
 
     def _image_metrics(self, sr: Tensor, batch: Batch) -> dict[str, Tensor]:
         hr, valid = batch.hr, batch.valid
@@ -145,6 +165,10 @@ class Validator:
         low, high = np.percentile(hr, (2, 98))
         score = checkerboard_score(tiles, scale, float(high - low))
         return {"val_metrics/checkerboard": float(score.amplitude)}
+
+
+def _on_cpu(values: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.cpu() for name, value in values.items()}
 
 
 def write_tiles(path: Path, **tiles: Tensor) -> None:

@@ -36,6 +36,35 @@ def losses(**values):
             "Training.accumulate_steps",
             "use 2",
         ),
+        (
+            {"Data": {"train_batch_size": 8}, "Training": {"gpus": [0, 1, 2]}},
+            "Data.train_batch_size",
+            "8 crops cannot be shared equally by 3 processes; use 6 or 9",
+        ),
+        (
+            {"Data": {"train_batch_size": 2}, "Training": {"num_processes": 4, "device": "cpu"}},
+            "Data.train_batch_size",
+            "4 processes; use 4",
+        ),
+        (
+            {
+                "Data": {"train_batch_size": 8},
+                "Training": {"gpus": [0, 1], "accumulate_steps": 8},
+            },
+            "Training.accumulate_steps",
+            "8 does not divide 4, the share of each of 2 processes in Data.train_batch_size 8; use 4",
+        ),
+        ({"Training": {"gpus": [1, 0, 1, 2]}}, "Training.gpus", "device 1 is named twice"),
+        (
+            {"Training": {"gpus": [0, 1], "num_processes": 4}},
+            "Training.num_processes",
+            "4, but Training.gpus names 2",
+        ),
+        (
+            {"Training": {"device": "cuda:1", "num_processes": 2}},
+            "Training.device",
+            "cuda:1 is one device, but Training.num_processes is 2",
+        ),
         ({"Data": {"bands": [1, 2]}}, "Data.bands", "2 entries, but Model.in_bands is 4"),
         ({"Data": {"band_names": ["a"]}}, "Data.band_names", "1 entries"),
         ({"Data": {"val_lr": ["a"]}}, "Data.val_lr", "given without Data.val_hr"),
@@ -139,3 +168,18 @@ def test_all_of_them_at_once_with_real_keys():
     keys = {".".join(key) for key in all_keys()}
     assert len(problems) == 4
     assert {key for key, _ in problems} <= keys
+
+
+@pytest.mark.parametrize(
+    ("training", "processes"),
+    [
+        ({}, 1),
+        ({"gpus": [3]}, 1),
+        ({"gpus": [0, 1]}, 2),
+        ({"gpus": [0, 1], "device": "cpu"}, 1),
+        ({"num_processes": 4, "device": "cpu"}, 4),
+        ({"gpus": [0, 1], "num_processes": 2, "device": "cuda"}, 2),
+    ],
+)
+def test_processes(training, processes):
+    assert RunConfig.model_validate({"Training": training}).training.processes == processes

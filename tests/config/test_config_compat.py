@@ -180,6 +180,23 @@ def test_gpus(load, written, gpus):
     assert load(f"Training: {{gpus: {written}}}\n").config.training.gpus == gpus
 
 
+def test_all_gpus_are_to_be_named(load):
+    warnings = load("Training: {gpus: -1}\n").warnings
+    (warning,) = (each for each in warnings if each.key == "Training.gpus")
+    assert warning.line == 1
+    assert "-1 is read as one device; name all that shall train" in warning.text
+
+
+def test_the_batch_of_each_gpu_in_a_file_of_the_peer_is_pointed_out(load):
+    text = "Training: {gpus: [0, 1, 2, 3], find_unused_parameters: true}\nData: {train_batch_size: 8}\n"
+    texts = [warning.text for warning in load(text).warnings if warning.key == "Training.gpus"]
+    assert len(texts) == 1
+    assert "4 devices share the crops of Data.train_batch_size" in texts[0]
+    assert "multiply it by 4" in texts[0]
+    ours = load("Training: {gpus: [0, 1, 2, 3]}\n").warnings
+    assert "Training.gpus" not in [warning.key for warning in ours]
+
+
 @pytest.mark.parametrize(
     ("written", "device"), [("GPU", "cuda"), ("''", "auto"), ("CUDA:1", "cuda:1"), ("Cpu", "cpu")]
 )

@@ -88,7 +88,6 @@ def test_the_defaults_are_not_risky():
             "Training.early_stop_patience",
             "10 is not above Schedulers.patience_g 10",
         ),
-        (training(gpus=[2, 3]), "Training.gpus", "trains on the first one only, 2"),
         (
             {**training(max_steps=10000), "Schedulers": {"g_warmup_steps": 10000}},
             "Schedulers.g_warmup_steps",

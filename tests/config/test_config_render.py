@@ -156,7 +156,7 @@ _CONFIGS = st.builds(
         optional={
             "max_steps": st.integers(1, 10**9),
             "val_check_interval": st.integers(1, 9) | st.sampled_from([1.0, 2.0, 0.25]),
-            "gpus": st.lists(st.integers(0, 7), max_size=3),
+            "gpus": st.lists(st.integers(0, 7), max_size=2, unique=True),
             "g_pretrain_steps": st.integers(-1, 10**6),
             "pretrain_g_only": st.booleans(),
         },

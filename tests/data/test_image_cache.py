@@ -80,6 +80,10 @@ def test_a_set_that_does_not_fit_is_refused_with_the_numbers(sets, config, monke
     assert "Data.cache: ram needs 0.00 GiB for 2 files" in caught.value.message
     assert "free in memory at most 80% may be taken" in caught.value.message
     assert "Data.cache: none" in caught.value.hint
+    together = config(**sets["plain"], val_hr=sets["plain"]["hr"], cache="ram")
+    training = together.training.model_copy(update={"num_processes": 2, "device": "cpu"})
+    with pytest.raises(RefusedError, match="for 2 files in each of 2 processes, but"):
+        open_training_data(together.model_copy(update={"training": training}))
 
 
 def test_shared_memory_that_is_too_small_is_refused_with_the_way_on(

@@ -123,11 +123,13 @@ def test_the_crops_are_a_function_of_seed_step_and_rank(scene, config):
 
 def test_ranks_share_the_samples_of_a_step_among_them(scene, config):
     paths = [str(scene("a.tif")), str(scene("b.tif"))]
-    alone = list(open_training_data(config(hr=paths)).train_batches(0, 4))
-    data = open_training_data(config(hr=paths))
-    shared = [list(data.train_batches(0, 2, rank, 2)) for rank in range(2)]
-    for number, batch in enumerate(alone):
-        assert torch.equal(batch.hr, shared[number % 2][number // 2].hr)
+    data = open_training_data(config(hr=paths, train_batch_size=6))
+    alone = list(data.train_batches(0, 3))
+    for world in (2, 3):
+        shares = [list(data.train_batches(0, 3, rank, world)) for rank in range(world)]
+        for step, batch in enumerate(alone):
+            together = torch.cat([batches[step].hr for batches in shares])
+            assert torch.equal(batch.hr, together)
 
 
 def test_scenes_count_by_their_valid_area(write_raster, config):

@@ -7,7 +7,7 @@ from torch import nn
 from srgan_cli.config import RunConfig
 from srgan_cli.models import GeneratorSpec, build_generator
 from srgan_cli.train.ema import EMA
-from srgan_cli.train.meter import Meter
+from srgan_cli.train.meter import Meter, merged
 from srgan_cli.train.optim import Plateau, apply_gradients, build_adam, get_rate
 
 
@@ -176,3 +176,14 @@ def test_meter_state_goes_on_where_it_was():
     for meter in (one, other):
         meter.add(values(2.0))
     assert one.read() == other.read()
+
+
+def test_meters_of_several_processes_become_one():
+    one, other = Meter(), Meter()
+    one.add(values(1.0))
+    other.add(values(3.0))
+    alone = Meter()
+    alone.load_state_dict(merged([one.state_dict(), other.state_dict()]), torch.device("cpu"))
+    means, skipped, _ = alone.read()
+    assert set(means.values()) == {2.0}
+    assert skipped == 0

@@ -13,7 +13,7 @@ from srgan_cli.errors import RefusedError, SrganError, StoppedError
 from srgan_cli.runfolder import RunFolder, read_metrics
 from srgan_cli.schedule import build_schedule
 from srgan_cli.train.checkpoint import load_checkpoint
-from srgan_cli.train.run import absolute_paths
+from srgan_cli.train.paths import absolute_paths
 from srgan_cli.weights import load_generator
 
 

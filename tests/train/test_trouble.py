@@ -124,6 +124,11 @@ def test_out_of_memory_in_a_validation_names_its_keys(tiny, tmp_path, monkeypatc
     assert "Data.val_batch_size to 3" in caught.value.hint
 
 
+def test_advice_for_a_share_of_a_batch_speaks_of_the_batch():
+    assert "Data.train_batch_size to 8," in halved(4, 128, 4, processes=4)
+    assert "Data.hr_crop_px to 64" in halved(1, 128, 4, processes=4)
+
+
 def test_out_of_memory_on_the_cpu_is_explained_too(tiny, tmp_path, monkeypatch):
     def hungry(*args, **kwargs):
         torch.empty(2**62, dtype=torch.uint8)
