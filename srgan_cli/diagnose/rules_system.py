@@ -7,6 +7,7 @@ import numpy as np
 from srgan_cli import runfolder as names
 from srgan_cli.diagnose import stats
 from srgan_cli.diagnose import thresholds as limit
+from srgan_cli.diagnose.aligning import aligned
 from srgan_cli.diagnose.log import RunLog
 from srgan_cli.diagnose.report import Finding, NotChecked, Remedy
 
@@ -18,13 +19,13 @@ def sys01(log: RunLog) -> Finding | NotChecked | None:
     faster storage, or tiled rasters instead of stripped ones.
     """
     wait, step = log.get(names.DATA_SECONDS), log.get(names.STEP_SECONDS)
-    steps = np.intersect1d(wait.steps, step.steps)
+    steps, (waited, taken) = aligned(wait, step)
     if len(steps) < limit.MIN_TREND_ROWS:
         return NotChecked(
             "SYS01", f"{len(steps)} rows with data and step times; needs {limit.MIN_TREND_ROWS}"
         )
-    seconds = np.maximum(step.values[np.isin(step.steps, steps)], 1e-9)
-    share = float(np.median(wait.values[np.isin(wait.steps, steps)] / seconds))
+    seconds = np.maximum(taken, 1e-9)
+    share = float(np.median(waited / seconds))
     if share <= limit.DATA_WAIT_INFO:
         return None
     workers = log.config.data.num_workers if log.config else None
