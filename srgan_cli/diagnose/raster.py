@@ -176,7 +176,8 @@ def _cut(sr: DatasetReader, lr: DatasetReader | None, scale: int, path: Path) ->
         if cut is None:
             continue
         cuts.append(cut)
-        enough = MIN_LINES if core <= limit.RASTER_SMALL_CORE else limit.RASTER_LINES
+        small = core <= max(limit.RASTER_SMALL_CORE, limit.RASTER_SMALL_CELLS * scale)
+        enough = MIN_LINES if small else limit.RASTER_LINES
         if num_lines(cut.places) >= enough:
             return cut
     most = max(cuts, key=lambda cut: (num_lines(cut.places), len(cut.sr)), default=None)
