@@ -65,7 +65,7 @@ def clean(scene: Image, scale: int, seed: int) -> Iterator[tuple[str, Image]]:
     lr = like(cells.astype(np.float64).mean(axis=(2, 4)), scene)
     yield "nearest", lr.repeat(scale, axis=1).repeat(scale, axis=2)
     yield "bicubic", enlarged(lr, scale)
-    yield "city", streets(scene, 21.3, seed)
+    yield "city", streets(scene, float(np.random.default_rng(seed).uniform(12, 40)), seed)
     yield "districts", districts(scene, float(scale), seed)
 
 

@@ -182,8 +182,13 @@ def _blocks(rows: NDArray[np.intp], columns: NDArray[np.intp], count: int) -> ND
 
 def lines_suffice(places: ArrayLike) -> bool:
     """Whether there are enough rows and columns of tiles to tell a street from an artefact."""
+    return num_lines(places) >= MIN_LINES
+
+
+def num_lines(places: ArrayLike) -> int:
+    """Rows or columns of tiles, whichever are fewer."""
     rows, columns = np.transpose(np.asarray(places))
-    return min(len(np.unique(rows)), len(np.unique(columns))) >= MIN_LINES
+    return min(len(np.unique(rows)), len(np.unique(columns)))
 
 
 def _score_band(

@@ -152,7 +152,7 @@ def repeated_texture(sr: Tiles, hr: Tiles, scale: int) -> Peak:
     sigma = 1.4826 * float(np.median(np.abs(rest[free] - np.median(rest[free]))))
     heights = np.where(free, rest / max(sigma, 1e-9), -np.inf)
     at = np.unravel_index(int(np.argmax(heights)), heights.shape)
-    own = np.array([each[at] - _local_median(each)[at] for each in ratios])
+    own = np.array([each[at] - np.median(_neighbours(each, at)) for each in ratios])
     spread = np.array(
         [1.4826 * np.median(np.abs(each[free] - np.median(each[free]))) for each in ratios]
     )
@@ -186,7 +186,14 @@ def _on_grid(fy: Tiles, fx: Tiles, scale: int, height: int, width: int) -> NDArr
 
 def _local_median(values: Floats) -> Floats:
     """Median over 7 x 7 neighbours, periodic along the rows."""
-    padded = np.pad(values, ((3, 3), (0, 0)), mode="wrap")
-    padded = np.pad(padded, ((0, 0), (3, 3)), mode="reflect")
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (7, 7))
+    windows = np.lib.stride_tricks.sliding_window_view(_padded(values), (7, 7))
     return np.asarray(np.median(windows, axis=(2, 3)))
+
+
+def _neighbours(values: Floats, at: tuple[np.intp, ...]) -> Floats:
+    """The 7 x 7 of `_local_median` at one place."""
+    return _padded(values)[at[0] : at[0] + 7, at[1] : at[1] + 7]
+
+
+def _padded(values: Floats) -> Floats:
+    return np.pad(np.pad(values, ((3, 3), (0, 0)), mode="wrap"), ((0, 0), (3, 3)), mode="reflect")

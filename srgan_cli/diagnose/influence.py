@@ -10,6 +10,7 @@ import numpy as np
 from srgan_cli import runfolder as names
 from srgan_cli.diagnose import stats
 from srgan_cli.diagnose import thresholds as limit
+from srgan_cli.diagnose.aligning import aligned
 from srgan_cli.diagnose.log import (
     GRAD_RATIO,
     HF_RATIO,
@@ -63,9 +64,9 @@ def _loss_ratio(log: RunLog) -> Series:
     steps = adversarial.steps
     if not len(steps) or not len(weight):
         return Series(steps[:0], np.empty(0))
-    top, bottom = np.abs(adversarial.values), np.abs(content.values)
+    top, bottom = adversarial.values, content.values
     beta = np.interp(steps, weight.steps, weight.values)
-    return Series(steps, beta * top / np.maximum(bottom, 1e-12))
+    return Series(steps, beta * np.abs(top) / np.maximum(np.abs(bottom), 1e-12))
 
 
 def detail_change(log: RunLog) -> float | None:

@@ -61,6 +61,8 @@ a terminal in place, elsewhere a line with time, step and verdict on stderr. It 
 that are rotated or written anew, and ends with the run's end record or Ctrl-C. Then the report goes to stdout and the exit code is that of
 its findings, as without `--watch`.
 
+It also judges SR images and weights; see *Images and weights* below.
+
 ## Reading the report
 
 From top to bottom: the **verdict**; **schedule**, where the run is in its plan; **balance**, who is ahead, generator or
@@ -110,6 +112,44 @@ half of their common validations (at least 8) leaves out 0; the interval is that
 are alike. It says nothing about what another seed would give. Runs that were validated on other images, or that ended in
 different phases, are not compared by their metrics. The exit code is that of the last run. `--json` holds the comparison and
 every report ([comparison.schema.json](comparison.schema.json)).
+
+## Images and weights
+
+    srgan diagnose out.tif --lr in.tif
+    srgan diagnose out.tif --scale 4
+    srgan diagnose runs/exp1/weights/ema.safetensors
+
+Of an SR GeoTIFF of any size, up to 64 tiles are read, spread over it at uneven steps; nodata is left out. Whether a
+pattern is locked to the upsampling grid is asked of the image alone: streets, fields and interpolation stand at any phase
+of the grid, an artefact at the same one everywhere. `--lr` adds the checks of radiometry and position, and its values are
+the range that amplitudes refer to; the scale is that of the file's tag SRGAN_SCALE where `--scale` is not given. What no longer is
+the network's output is refused with the reason: JPEG and other lossy compression, pictures for the screen, 8-bit
+quicklooks with an alpha band, colour tables, warped VRTs, and files that were resampled or cut after `srgan infer` wrote them.
+
+Found are patterns from 0.2 % of a band's range on at periods of 2, 4 and 8 px, in 8-bit images from about 0.5 % of a narrow
+range, where rounding leaves something of them (`benchmarks/checkerboard_limits.py`). An image of which fewer than five rows and columns of
+tiles are free of nodata is not judged by its grid.
+
+Of weights, the generator's answer to smooth fields is judged, which have no detail of their own (torch is needed for this). The note
+on unequal gain of the upsampling phases tells where they come from: 0 = as ICNR starts, 0.87 = never applied.
+
+## What the trainer logs for it
+
+| name | what it is |
+|---|---|
+| `adv/grad_ratio` | gradient of the adversarial over that of the content terms at the generator's last layer |
+| `discriminator/logits_real_mean`, `_std`, `logits_fake_mean`, `_std` | D's logits on HR and on SR, on the step of the row |
+| `val_metrics/D(y)_prob`, `val_metrics/D(G(x))_prob` | D on the validation crops |
+| `val_metrics/hf_ratio`, `val_metrics/hf_ratio_bicubic` | power of SR, and of bicubic, over that of HR in the top octave of spatial frequencies |
+| `grad_norm/generator`, `grad_norm/discriminator` | global gradient norms before clipping |
+| `grad_norm/generator_clipped`, `grad_norm/discriminator_clipped` | share of the interval's steps that were clipped |
+| `travel/generator`, `travel/discriminator` | sum of the rates so far: Adam moves a weight by at most about the rate per step |
+| `plateau/generator_best`, `plateau/generator_num_bad`, and of the discriminator | state of the plateau schedulers |
+| `ema/decay`, `events/skipped_steps` | the average's decay, steps skipped as not finite |
+| `time/step`, `time/data_wait`, `time/validation`, `system/peak_memory_mb` | seconds and megabytes |
+
+The event `end` or `stop` is the exit record: `stop` with the reason signal, guard, nonfinite, early_stop, interrupted, or failed with the
+error. Logits and the gradient ratio are measured on logged steps only, and nothing makes the host wait between them.
 
 ## Codes
 """

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
-from srgan_cli.checkerboard import BORDER_CELLS, MIN_CELLS, enough_tiles, lines_suffice
+from srgan_cli.checkerboard import BORDER_CELLS, MIN_CELLS, MIN_LINES, enough_tiles, num_lines
 from srgan_cli.data.rasters import gdal_env, image_bands, open_raster, read_pixels
 from srgan_cli.diagnose import thresholds as limit
 from srgan_cli.diagnose.engine import examine_pictures
@@ -169,16 +169,18 @@ def _judge(sr: DatasetReader, lr: DatasetReader | None, scale: int, path: Path) 
 
 
 def _cut(sr: DatasetReader, lr: DatasetReader | None, scale: int, path: Path) -> _Cut:
-    """The largest tiles of which enough rows and columns are free of nodata."""
+    """The largest tiles of which enough rows and columns are free of nodata, else the smallest."""
     cuts = []
     for core in _cores(scale):
         cut = _cut_with(sr, lr, scale, core)
         if cut is None:
             continue
         cuts.append(cut)
-        if len(cut.sr) >= limit.GRID_SURE_TILES and lines_suffice(cut.places):
+        small = core <= max(limit.RASTER_SMALL_CORE, limit.RASTER_SMALL_CELLS * scale)
+        enough = MIN_LINES if small else limit.RASTER_LINES
+        if num_lines(cut.places) >= enough:
             return cut
-    most = max(cuts, key=lambda cut: len(cut.sr), default=None)
+    most = max(cuts, key=lambda cut: (num_lines(cut.places), len(cut.sr)), default=None)
     if most is None or len(most.sr) < enough_tiles(scale):
         raise RefusedError(
             f"{path}: {0 if most is None else len(most.sr)} tiles of {MIN_CELLS * scale} px "

@@ -191,6 +191,11 @@ SHIFT_LR_PX: Final = 0.25
 MIN_SHIFT_PX: Final = 12
 RASTER_TILES: Final = 64
 RASTER_BANDS: Final = 12
+RASTER_LINES: Final = 10
+"""Rows and columns of tiles to aim at: with fewer, chance alone lines up stripes of period 2."""
+RASTER_SMALL_CORE: Final = 32
+RASTER_SMALL_CELLS: Final = 8
+"""Tiles are not made smaller than this for more rows and columns of them."""
 RASTER_MOST_LINES: Final = 32
 """Rows and columns of tiles that are looked at; 64 valid tiles among them suffice."""
 RASTER_FILL: Final = 0.05

@@ -20,7 +20,7 @@ Edit = Callable[[np.ndarray, int], np.ndarray]
 
 def edited(path: Path, edit: Edit, **options: object) -> Path:
     """A run folder whose SR tiles are made wrong; `edit` sees the tiles and the step."""
-    folder = folder_with_tiles(path, **options)  # type: ignore[arg-type]
+    folder = folder_with_tiles(path, **{"num": 16, **options})  # type: ignore[arg-type]
     for file in (folder / "tiles").glob("step_*.npz"):
         sr = np.load(file)["sr"].astype(np.float64)
         step = int(file.stem.removeprefix("step_"))
