@@ -24,7 +24,7 @@ def diagnose(
     runs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RUN...",
+            metavar="RUN",
             help="Run folder, metrics.jsonl, or a Lightning metrics.csv; several are compared.",
         ),
     ],
@@ -62,8 +62,9 @@ def diagnose(
 ) -> None:
     """Say whether a training is healthy, what is wrong, and which key to change.
 
-    Reads finished and running runs; needs neither a GPU nor torch. Exit code 0: no finding as
-    severe as --fail-on; 1: there is one; 2: nothing could be judged. Of several runs the last counts.
+    Reads finished and running runs; needs neither a GPU nor torch.
+
+    Exits with 1 when a finding is as severe as --fail-on (of several runs, of the last one).
 
     \b
     Examples:
