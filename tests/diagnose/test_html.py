@@ -104,6 +104,7 @@ def test_nothing_is_loaded_and_nothing_runs(faulty: tuple[str, Page]) -> None:
     assert not re.search(r"(src|href)=\"(?!data:|#)", text)
     assert not re.search(r"url\((?!#)|@import|<script|<link|javascript:", text)
     assert {"script", "link", "iframe"}.isdisjoint(page.tags)
+    assert "Content-Security-Policy\" content=\"default-src 'none'; img-src data:" in text
 
 
 def test_links_and_ids(faulty: tuple[str, Page]) -> None:
