@@ -17,9 +17,10 @@ from srgan_cli.diagnose.compare_json import comparison_schema
 from srgan_cli.diagnose.log import RunLog
 from srgan_cli.diagnose.pages import Example, code_pages, index_page
 from srgan_cli.diagnose.panels import Panel, Phases, fingerprint, phases_of
-from srgan_cli.diagnose.plots import draw, standalone
+from srgan_cli.diagnose.plots import draw
 from srgan_cli.diagnose.report_json import report_schema
 from srgan_cli.diagnose.rules import RULES
+from srgan_cli.diagnose.svg import standalone
 
 ROOT = Path(__file__).parents[1]
 MAX_POINTS = 200

@@ -12,10 +12,11 @@ from srgan_cli.diagnose.charts import panels_of
 from srgan_cli.diagnose.grid_charts import phase_map
 from srgan_cli.diagnose.log import RunLog
 from srgan_cli.diagnose.panels import Panel, phases_of
-from srgan_cli.diagnose.plots import draw, draw_map, variables
+from srgan_cli.diagnose.plots import draw, draw_map
 from srgan_cli.diagnose.previews import Picture, last_pictures
 from srgan_cli.diagnose.report import Finding, Report
 from srgan_cli.diagnose.rules import RULES
+from srgan_cli.diagnose.svg import variables
 from srgan_cli.diagnose.text import by_reason, remedy_words, steps_words
 
 _SEVERITY_WORDS: Final = {"error": "Error", "warn": "Warning", "info": "Note", "ok": "Good"}

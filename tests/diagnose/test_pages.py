@@ -13,9 +13,10 @@ from planted import PLANTED
 
 from srgan_cli.diagnose.compare_json import comparison_schema
 from srgan_cli.diagnose.pages import code_pages, index_page
-from srgan_cli.diagnose.plots import draw, standalone
+from srgan_cli.diagnose.plots import draw
 from srgan_cli.diagnose.report_json import report_schema
 from srgan_cli.diagnose.rules import RULES, Rule
+from srgan_cli.diagnose.svg import standalone
 
 DOCS = Path(__file__).parents[2] / "docs"
 CODES = [rule.code for rule in RULES]
