@@ -17,18 +17,22 @@ from srgan_cli.diagnose.compare_json import comparison_schema
 from srgan_cli.diagnose.log import RunLog
 from srgan_cli.diagnose.pages import Example, code_pages, index_page
 from srgan_cli.diagnose.panels import Panel, Phases, fingerprint, phases_of
-from srgan_cli.diagnose.plots import draw, standalone
+from srgan_cli.diagnose.plots import draw
 from srgan_cli.diagnose.report_json import report_schema
 from srgan_cli.diagnose.rules import RULES
+from srgan_cli.diagnose.svg import standalone
 
 ROOT = Path(__file__).parents[1]
 MAX_POINTS = 200
 
 
-def example(code: str, log: RunLog, report: Report) -> tuple[Example, Panel, Phases]:
+def example(code: str, log: RunLog, report: Report) -> tuple[Example, Panel | None, Phases]:
     """What a planted run gives: its example, and the plot that shows it."""
-    panel, phases = panel_of(log, report, code, max_points=MAX_POINTS), phases_of(log)
-    return Example(PLANTED[code].words, report, f"{code}.svg", panel.description), panel, phases
+    words, phases = PLANTED[code].words, phases_of(log)
+    panel = panel_of(log, report, code, max_points=MAX_POINTS)
+    if panel is None:
+        return Example(words, report), None, phases
+    return Example(words, report, f"{code}.svg", panel.description), panel, phases
 
 
 def mark(panel: Panel, phases: Phases) -> str:
@@ -49,8 +53,9 @@ def main() -> None:
                 continue
             log = read_run(planted.make(Path(folder) / code))
             examples[code], panel, phases = example(code, log, examine(log))
-            svg = standalone(draw(panel, phases))
-            drawings[f"{code}.svg"] = svg.replace("<title>", f"{mark(panel, phases)}<title>", 1)
+            if panel is not None:
+                svg = standalone(draw(panel, phases))
+                drawings[f"{code}.svg"] = svg.replace("<title>", f"{mark(panel, phases)}<title>", 1)
     written = code_pages(examples) | drawings
     for name, text in written.items():
         (pages / name).write_text(text, encoding="utf-8")

@@ -24,7 +24,7 @@ def diagnose(
     runs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RUN...",
+            metavar="RUN",
             help="Run folder or its metrics.jsonl; Lightning's metrics.csv or lightning_logs; a W&B offline run; "
             "TensorBoard event files; any CSV, TSV or JSON lines (also .gz); several are compared. "
             "Or an SR GeoTIFF, or a weights file.",
@@ -93,8 +93,9 @@ def diagnose(
     """Say whether a training is healthy, what is wrong, and which key to change.
 
     Reads finished and running runs; needs neither a GPU nor torch. Of an SR GeoTIFF it says whether
-    the upsampling grid shows, of a weights file whether it will. Exit code 0: no finding as severe as
-    --fail-on; 1: there is one; 2: nothing could be judged. Of several runs the last counts.
+    the upsampling grid shows, of a weights file whether it will.
+
+    Exits with 1 when a finding is as severe as --fail-on (of several runs, of the last one).
 
     \b
     Examples:

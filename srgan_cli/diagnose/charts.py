@@ -42,8 +42,8 @@ def panels_of(log: RunLog, report: Report, *, max_points: int = 1000) -> tuple[P
 
 
 def panel_for(code: str) -> str:
-    """The name of the builder whose plot shows best what a code is about."""
-    return _BEST_PANEL.get(code) or _FAMILY_PANEL.get(code.rstrip("0123456789"), "losses")
+    """The name of the builder whose plot shows best what a code is about; "" where none does."""
+    return _BEST_PANEL.get(code, _FAMILY_PANEL.get(code.rstrip("0123456789"), "losses"))
 
 
 def _losses(log: RunLog, max_points: int) -> list[Panel]:
@@ -223,7 +223,7 @@ _FAMILY_PANEL: Final = {
     "SCH": "rates",
     "EMA": "validation",
     "FIT": "validation",
-    "IMG": "grid",
+    "IMG": "",
     "SYS": "time",
     "LOG": "losses",
 }
@@ -231,6 +231,9 @@ _BEST_PANEL: Final = {
     "GAN06": "influence",
     "GAN07": "influence",
     "GAN08": "losses",
+    "IMG01": "grid",
+    "IMG02": "grid",
+    "IMG03": "grid",
     "NUM04": "validation",
     "NUM05": "validation",
     "NUM06": "norms",
@@ -264,8 +267,10 @@ def _with_spans(panel: Panel, report: Report) -> Panel:
     return replace(panel, spans=spans)
 
 
-def panel_of(log: RunLog, report: Report, code: str, *, max_points: int) -> Panel:
+def panel_of(log: RunLog, report: Report, code: str, *, max_points: int) -> Panel | None:
     """The plot that shows best what a code is about, with the steps of that finding alone."""
+    if not panel_for(code):
+        return None
     panel = BUILDERS[panel_for(code)](log, max_points)[0]
     return replace(
         _with_spans(panel, report),

@@ -12,15 +12,19 @@ from srgan_cli.diagnose.charts import panels_of
 from srgan_cli.diagnose.grid_charts import phase_map
 from srgan_cli.diagnose.log import RunLog
 from srgan_cli.diagnose.panels import Panel, phases_of
-from srgan_cli.diagnose.plots import draw, draw_map, variables
+from srgan_cli.diagnose.plots import draw, draw_map
 from srgan_cli.diagnose.previews import Picture, last_pictures
 from srgan_cli.diagnose.report import Finding, Report
 from srgan_cli.diagnose.rules import RULES
+from srgan_cli.diagnose.svg import variables
 from srgan_cli.diagnose.text import by_reason, remedy_words, steps_words
 
 _SEVERITY_WORDS: Final = {"error": "Error", "warn": "Warning", "info": "Note", "ok": "Good"}
 _SIGNS: Final = {"error": "\u2716", "warn": "\u26a0", "info": "\u2139", "ok": "\u2714"}
 _HALF_WIDTH_IN: Final = 4.6
+
+_NOTHING_FROM_OUTSIDE: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+"""The browser refuses every request and every script, whatever a log may hold."""
 
 _STYLE: Final = """\
 :root{color-scheme:light dark;--page:#ffffff;--card:#f7f8f9;--line:#d4d7da;--error:#b3261e;--warn:#8a5a00;--info:#0b57a4;--ok:#1c6b3a}
@@ -58,6 +62,7 @@ def _page(report: Report, log: RunLog | None) -> Iterator[str]:
     title = _escape(f"{report.source}: {report.verdict}")
     yield '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
     yield '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
+    yield f'<meta http-equiv="Content-Security-Policy" content="{_NOTHING_FROM_OUTSIDE}">\n'
     yield f'<meta name="generator" content="srgan {_escape(__version__)}">\n'
     yield f"<title>{title}</title>\n<style>{variables(':root')}\n{_STYLE}</style>\n</head>\n<body>\n"
     yield from _summary(report)

@@ -10,7 +10,6 @@ import numpy as np
 from srgan_cli import runfolder as names
 from srgan_cli.diagnose import stats
 from srgan_cli.diagnose import thresholds as limit
-from srgan_cli.diagnose.aligning import aligned
 from srgan_cli.diagnose.log import (
     GRAD_RATIO,
     HF_RATIO,

@@ -162,9 +162,9 @@ class Example:
     words: str
     """What was planted."""
     report: Report
-    plot: str
-    """File name of the plot, beside the page."""
-    description: str
+    plot: str = ""
+    """File name of the plot, beside the page; "" where no curve shows the code."""
+    description: str = ""
     """The plot in words."""
 
 
@@ -203,7 +203,10 @@ def _page(rule: Rule, example: Example | None) -> Iterator[str]:
     if example is None:
         yield "There is no example of this code yet.\n\n"
     else:
-        yield f"![{example.description}]({example.plot})\n\n"
+        if example.plot:
+            yield f"![{example.description}]({example.plot})\n\n"
+        else:
+            yield "No curve shows it; look at the panels in `images/`.\n\n"
         yield f"Planted in a made-up run: {example.words}. The report says:\n\n"
         finding = _of(example, rule.code)
         yield "".join(f"    {line}".rstrip() + "\n" for line in finding_lines(finding)) + "\n"

@@ -1,32 +1,17 @@
-"""Draws panels as SVG: readable in light and dark, without colour, and the same bytes every time."""
+"""Draws panels as SVG: readable in light and dark, and without colour."""
 
 from __future__ import annotations
 
-import html
-import io
-import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from srgan_cli.diagnose.panels import Curve, Panel, PhaseMap, Phases
+from srgan_cli.diagnose.svg import colour, drawing, to_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-COLOURS: Final[Mapping[str, tuple[str, str, str]]] = {
-    "ink": ("#1b1c1d", "#1b1c1d", "#e8e8e8"),
-    "muted": ("#5e6163", "#5e6163", "#a9adb0"),
-    "rule": ("#dddfe1", "#dddfe1", "#3c4043"),
-    "shade": ("#eef0f2", "#eef0f2", "#2a2d30"),
-    "one": ("#0060a8", "#0060a8", "#6cb6f5"),
-    "two": ("#c04a00", "#c04a00", "#f79a5e"),
-    "three": ("#00795a", "#00795a", "#45c9a2"),
-    "four": ("#a0468a", "#a0468a", "#e08fca"),
-}
-"""Name -> what matplotlib draws with, and what a light and a dark page show instead."""
 
 _STYLES: Final = ("solid", (0, (5, 1.5)), (0, (1.5, 1)), "dashdot")
 """Curves differ in their dashes too: nobody needs to see colours."""
@@ -46,47 +31,22 @@ _NAME_IN: Final = 0.35
 _MAX_SPANS: Final = 4
 _SPAN_HEIGHT: Final = 0.15
 """Of the plot, for the bar of a finding and its code."""
-_RC: Final[dict[Any, Any]] = {
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.formatter.useoffset": False,
-    "axes.formatter.limits": (-5, 6),
-    "path.simplify": True,
-    "lines.linewidth": 1.4,
-}
-_NO_DATE: Final = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
 def draw(panel: Panel, phases: Phases, *, width_in: float = _WIDTH_IN) -> str:
     """An SVG element, with title and description for those who do not see it.
 
-    Colours are the CSS variables of `variables()`, with the light ones as fallback.
+    Colours are the CSS variables of `svg.variables()`, with the light ones as fallback.
     """
-    with _settings(panel.name + panel.title):
+    with drawing(panel.name + panel.title):
         figure = _figure(panel, phases, width_in)
-        return _svg(figure, panel.title, panel.description)
+        return to_svg(figure, panel.title, panel.description)
 
 
 def draw_map(phase_map: PhaseMap) -> str:
     """The phase map as an SVG element, with its numbers written into the cells."""
-    with _settings(phase_map.title):
-        return _svg(_map_figure(phase_map), phase_map.title, describe_map(phase_map))
-
-
-def standalone(svg: str) -> str:
-    """The SVG element as a file of its own, with the colours of light and dark pages in it."""
-    style = f"<style>{variables(':root')}</style>"
-    return svg.replace(">", f">{style}", 1) + "\n"
-
-
-def variables(selector: str) -> str:
-    """The CSS that gives the plots their colours."""
-    light = "".join(f"--{name}:{each[1]};" for name, each in COLOURS.items())
-    dark = "".join(f"--{name}:{each[2]};" for name, each in COLOURS.items())
-    return f"{selector}{{{light}}}@media (prefers-color-scheme:dark){{{selector}{{{dark}}}}}"
+    with drawing(phase_map.title):
+        return to_svg(_map_figure(phase_map), phase_map.title, describe_map(phase_map))
 
 
 def describe_map(phase_map: PhaseMap) -> str:
@@ -97,13 +57,6 @@ def describe_map(phase_map: PhaseMap) -> str:
         ", ".join(f"{100 * value:+.2f} %" for value in row) for row in phase_map.pattern
     )
     return f"{phase_map.title}, row by row: {rows} of the value range."
-
-
-def _settings(salt: str) -> Any:
-    from matplotlib import rc_context
-
-    # The salt keeps the ids of several plots on one page apart, and the same in every run.
-    return rc_context({**_RC, "svg.hashsalt": salt})
 
 
 def _figure(panel: Panel, phases: Phases, width_in: float) -> Figure:
@@ -120,8 +73,8 @@ def _figure(panel: Panel, phases: Phases, width_in: float) -> Figure:
     axes = figure.add_subplot()
     axes.margins(y=_HEADROOM)
     _frame(axes)
-    axes.set_ylabel(panel.y_label, color=_hex("ink"))
-    axes.set_xlabel("step", color=_hex("ink"))
+    axes.set_ylabel(panel.y_label, color=colour("ink"))
+    axes.set_xlabel("step", color=colour("ink"))
     _phases(axes, phases, width_in)
     for index, curve in enumerate(panel.curves):
         _curve(axes, curve, index, len(panel.curves) > 1)
@@ -138,7 +91,7 @@ def _figure(panel: Panel, phases: Phases, width_in: float) -> Figure:
             loc="upper left",
             ncols=4,
             frameon=False,
-            labelcolor=_hex("ink"),
+            labelcolor=colour("ink"),
             fontsize=8.5,
             borderaxespad=0.2,
         )
@@ -147,11 +100,11 @@ def _figure(panel: Panel, phases: Phases, width_in: float) -> Figure:
 
 def _frame(axes: Axes) -> None:
     axes.patch.set_visible(False)
-    axes.grid(color=_hex("rule"), linewidth=0.6)
+    axes.grid(color=colour("rule"), linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.tick_params(colors=_hex("ink"), which="both", labelsize=8.5)
+    axes.tick_params(colors=colour("ink"), which="both", labelsize=8.5)
     for side in ("left", "bottom"):
-        axes.spines[side].set_color(_hex("muted"))
+        axes.spines[side].set_color(colour("muted"))
 
 
 def _log_axis(axes: Axes) -> None:
@@ -180,8 +133,8 @@ def _phases(axes: Axes, phases: Phases, width_in: float) -> None:
             axes.axvspan(
                 first,
                 stop,
-                facecolor=_hex("shade"),
-                edgecolor=_hex("rule"),
+                facecolor=colour("shade"),
+                edgecolor=colour("rule"),
                 hatch=hatch,
                 linewidth=0,
                 zorder=0,
@@ -195,12 +148,12 @@ def _phases(axes: Axes, phases: Phases, width_in: float) -> None:
                 ha="center",
                 va="bottom",
                 fontsize=8,
-                color=_hex("muted"),
+                color=colour("muted"),
             )
 
 
 def _curve(axes: Axes, curve: Curve, index: int, named: bool) -> None:
-    colour, style = _hex(_SERIES[index % 4]), _STYLES[index % 4]
+    ink, style = colour(_SERIES[index % 4]), _STYLES[index % 4]
     marker = _MARKERS[index % 4] if curve.markers or len(curve.series) == 1 else None
     steps, values = curve.series.steps, curve.series.values
     label = curve.label if named else None
@@ -208,21 +161,21 @@ def _curve(axes: Axes, curve: Curve, index: int, named: bool) -> None:
         axes.plot(
             steps,
             values,
-            color=colour,
+            color=ink,
             linestyle=style,
             marker=marker,
             markersize=3.5,
             label=label,
         )
         return
-    axes.plot(steps, values, color=colour, linewidth=0.6, alpha=0.35)
+    axes.plot(steps, values, color=ink, linewidth=0.6, alpha=0.35)
     median = curve.median
-    axes.plot(median.steps, median.values, color=colour, linestyle=style, label=label)
+    axes.plot(median.steps, median.values, color=ink, linestyle=style, label=label)
 
 
 def _levels(axes: Axes, panel: Panel) -> None:
     for level in panel.levels:
-        axes.axhline(level.value, color=_hex("muted"), linewidth=0.9, linestyle=(0, (2, 2)))
+        axes.axhline(level.value, color=colour("muted"), linewidth=0.9, linestyle=(0, (2, 2)))
         axes.text(
             0.005,
             level.value,
@@ -231,7 +184,7 @@ def _levels(axes: Axes, panel: Panel) -> None:
             ha="left",
             va="bottom",
             fontsize=8,
-            color=_hex("muted"),
+            color=colour("muted"),
         )
 
 
@@ -242,7 +195,7 @@ def _marks(axes: Axes, panel: Panel) -> None:
         label = None if mark.label in named else mark.label
         named.add(mark.label)
         if mark.value is None:
-            axes.axvline(mark.step, color=_hex("ink"), linewidth=1.2, label=label)
+            axes.axvline(mark.step, color=colour("ink"), linewidth=1.2, label=label)
             continue
         axes.plot(
             [mark.step],
@@ -250,8 +203,8 @@ def _marks(axes: Axes, panel: Panel) -> None:
             marker=mark.symbol,
             markersize=9 if mark.symbol == "*" else 6,
             linestyle="none",
-            color=_hex("ink"),
-            markerfacecolor="none" if "pretraining" in mark.label else _hex("ink"),
+            color=colour("ink"),
+            markerfacecolor="none" if "pretraining" in mark.label else colour("ink"),
             label=label,
         )
 
@@ -269,7 +222,7 @@ def _spans(axes: Axes, panel: Panel) -> None:
             [span.first, span.last],
             [height, height],
             transform=transform,
-            color=_hex("ink"),
+            color=colour("ink"),
             linewidth=2.2,
             marker="|",
             markersize=6,
@@ -284,7 +237,7 @@ def _spans(axes: Axes, panel: Panel) -> None:
             va="top",
             fontsize=8.5,
             fontweight="bold",
-            color=_hex("ink"),
+            color=colour("ink"),
         )
 
 
@@ -304,9 +257,9 @@ def _map_figure(phase_map: PhaseMap) -> Figure:
         axes.fill(
             [column, column + 1, column + 1, column],
             [row, row, row + 1, row + 1],
-            facecolor=_hex("two" if share > 0 else "one"),
+            facecolor=colour("two" if share > 0 else "one"),
             alpha=0.55 * abs(share),
-            edgecolor=_hex("rule"),
+            edgecolor=colour("rule"),
             linewidth=0.6,
         )
         text = f"{100 * value:+.2f}" if side <= 4 else f"{100 * value:+.1f}"
@@ -317,32 +270,10 @@ def _map_figure(phase_map: PhaseMap) -> Figure:
             ha="center",
             va="center",
             fontsize=8 if side <= 4 else 6,
-            color=_hex("ink"),
+            color=colour("ink"),
         )
     axes.set_xlim(0, side)
     axes.set_ylim(side, 0)
     axes.set_aspect("equal")
     axes.set_axis_off()
     return figure
-
-
-def _hex(name: str) -> str:
-    return COLOURS[name][0]
-
-
-def _svg(figure: Figure, title: str, description: str) -> str:
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata=_NO_DATE)
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :].rstrip()
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    # Ids of groups are counted anew in every drawing, and nothing refers to them.
-    text = re.sub(r'<g id="[^"]*"', "<g", text)
-    text = re.sub(r"\s*\n\s*", "\n", text)
-    for name, (drawn, light, _) in COLOURS.items():
-        text = text.replace(drawn, f"var(--{name},{light})")
-    words = f"<title>{html.escape(title)}</title><desc>{html.escape(description)}</desc>"
-    head = text[: text.index(">") + 1]
-    plain = re.sub(r' (width|height)="[^"]*"', "", head)
-    opened = plain[:-1] + ' role="img">'
-    return opened + words + text[len(head) :]
