@@ -185,8 +185,16 @@ def num03(log: RunLog) -> Finding | NotChecked | None:
         (steps[0], steps[-1]),
         "run",
         {"steps": steps[:50], "largest_factor": max(factors), "rows": judged},
-        _calm_down(log),
+        (*_tighter_clipping(log), *_calm_down(log)),
     )
+
+
+def _tighter_clipping(log: RunLog) -> tuple[Remedy, ...]:
+    """Where gradients are clipped already, and yet the loss spikes."""
+    clip = log.config.optimizers.gradient_clip_val if log.config else 0.0
+    if not clip:
+        return ()
+    return (Remedy(_CLIP_KEY, clip, round_nicely(clip / 2), "bounds the step of a bad batch more"),)
 
 
 def num04(log: RunLog) -> Finding | NotChecked | None:

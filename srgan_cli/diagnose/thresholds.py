@@ -116,6 +116,8 @@ UNFAIR_CUTS: Final = 2
 # EMA and fit
 CONSTANT_STD: Final = 1e-5
 CONSTANT_VALIDATIONS: Final = 5
+FROZEN_VALIDATIONS: Final = 8
+"""With so many that are equal, and a rate that is alive, no fall of the training loss is needed."""
 TRAIN_FELL: Final = 1.3
 EMA_SLOW_SHARE: Final = 0.25
 EMA_SLOW_SHARE_ALONE: Final = 1.0
@@ -132,6 +134,7 @@ OVERFIT_SIGMAS: Final = 3.0
 OVERFIT_P: Final = 0.02
 OVERFIT_TRAIN_FALL: Final = 0.03
 NOTHING_LEARNED: Final = 0.05
+FIRST_ROW_WORSE: Final = 1.3
 GENERALISATION_GAP: Final = 1.5
 MEMORISES_Q: Final = 0.6
 MEMORISES_SHARE: Final = 0.5
