@@ -177,11 +177,16 @@ def num03(log: RunLog) -> Finding | NotChecked | None:
     if not steps:
         return None
     shown = ", ".join(str(step) for step in steps[:5]) + (", ..." if len(steps) > 5 else "")
+    number, shown = (
+        ("one spike", f"step {shown}")
+        if len(steps) == 1
+        else (f"{len(steps)} spikes", f"steps {shown}")
+    )
     return Finding(
         "NUM03",
         "info" if len(steps) == 1 and factors[0] < limit.SPIKE_ALONE else "warn",
         "The content loss spikes",
-        f"{len(steps)} spikes of {name}, up to {max(factors):.1f} times its running median, at steps {shown}",
+        f"{number} of {name}, up to {max(factors):.1f} times its running median, at {shown}",
         (steps[0], steps[-1]),
         "run",
         {"steps": steps[:50], "largest_factor": max(factors), "rows": judged},
