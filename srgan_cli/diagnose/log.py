@@ -322,7 +322,8 @@ def _full_weight(
     if top < 0.99 * planned:
         return None
     first = int(np.argmax(weight.values >= 0.99 * top))
-    still_rising = first >= len(weight) - 2 and weight.values[0] < 0.99 * top
+    risen = len(weight) > 1 and weight.values[0] < 0.99 * top
+    still_rising = risen and (first == len(weight) - 1 or weight.values[-1] > weight.values[-2])
     return None if still_rising and config is None else int(weight.steps[first])
 
 

@@ -32,14 +32,15 @@ def ema01(log: RunLog) -> Finding | NotChecked | None:
         )
     smooth = stats.running_median(train.values, 5)
     fell = float(smooth.max() / max(float(smooth[-1]), 1e-12))
-    if fell < limit.TRAIN_FELL:
+    if fell < limit.TRAIN_FELL and not _frozen_while_trained(log):
         return None
+    why = f"training L1 fell {fell:.1f} times" if fell >= limit.TRAIN_FELL else "training goes on"
     ema = log.config.training.ema if log.config else None
     return Finding(
         "EMA01",
         "error",
         "Validation is frozen",
-        f"validation L1 is {float(last[-1]):.4g} at every one of the last {len(last)} validations, while training L1 fell {fell:.1f} times: other weights are validated than trained",
+        f"validation L1 is {float(last[-1]):.4g} at every one of the last {len(last)} validations, while {why}: other weights are validated than trained",
         (int(l1.steps[-len(last)]), int(l1.steps[-1])),
         "run",
         {"val_l1": float(last[-1]), "train_fell": fell},
@@ -52,6 +53,16 @@ def ema01(log: RunLog) -> Finding | NotChecked | None:
             ),
         ),
     )
+
+
+def _frozen_while_trained(log: RunLog) -> bool:
+    """Whether many validations in a row are equal while the generator's rate is alive."""
+    l1, rate = log.get(VAL_L1).values, log.get(names.G_RATE).values
+    if len(l1) < limit.FROZEN_VALIDATIONS or not len(rate):
+        return False
+    last = l1[-limit.FROZEN_VALIDATIONS :]
+    equal = float(last.std()) < limit.CONSTANT_STD * abs(float(last.mean()))
+    return equal and float(rate[-1]) > limit.RATE_DEAD * float(rate.max())
 
 
 def ema02(log: RunLog) -> Finding | NotChecked | None:

@@ -128,6 +128,8 @@ def fit03(log: RunLog) -> Finding | NotChecked | None:
     # Most is learned in the very first steps; a long converged phase hides that in its fifths.
     start, end = float(np.median(train.values[:3])), float(np.median(train.values[-3:]))
     fall = max(_fall(train), 1 - end / start if start > 0 else 0.0)
+    if _learned_before_the_second_row(train, end):
+        return None
     for series in (train, part(VAL_L1)):
         trend = stats.mann_kendall(series.values)
         if fall >= limit.NOTHING_LEARNED or (trend.direction < 0 and trend.p < limit.TREND_P):
@@ -151,6 +153,12 @@ def fit03(log: RunLog) -> Finding | NotChecked | None:
         ),
         "medium",
     )
+
+
+def _learned_before_the_second_row(train: Series, end: float) -> bool:
+    """Whether the first row is the worst of all by far: a sparse log shows no more of the descent."""
+    first = float(train.values[0])
+    return first == float(train.values.max()) and first > limit.FIRST_ROW_WORSE * end
 
 
 def gan05(log: RunLog) -> Finding | NotChecked | None:

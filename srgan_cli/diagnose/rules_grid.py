@@ -22,8 +22,8 @@ def img01(pictures: Pictures) -> Finding | NotChecked | None:
     A period of 2 px comes from the last upsampling stage, a longer one from an earlier one.
 
     In finished images and in weights, 0.5 % (or half of the quietest texture) is a warning, 1.5 % an error. In a run, where every
-    young generator has some of it and loses it by training on, 2 % (or as much as the quietest texture) is a warning,
-    5 % an error; but where its settings are known to make patterns (no ICNR, a discriminator faster than half of the
+    young generator has some of it and loses it by training on, 2.5 % (or as much as the quietest texture) is a warning,
+    6 % an error; but where its settings are known to make patterns (no ICNR, a discriminator faster than half of the
     generator's rate), the strict limits hold.
     """
     scores = grid_scores(pictures)
@@ -132,8 +132,8 @@ def img02(pictures: Pictures) -> Finding | NotChecked | None:
     """The grid-locked pattern grows: training makes it worse.
 
     Over the validations of the last phase its amplitude rises, by half or more from the first to the last third, beyond what
-    another choice of tiles could change; counted from the full adversarial weight on. A warning from 1 % of the value
-    range on.
+    another choice of tiles could change; counted from the full adversarial weight on. A warning
+    where the pattern itself is one.
     """
     growth = growth_of(pictures)
     if isinstance(growth, str):
@@ -151,7 +151,7 @@ def img02(pictures: Pictures) -> Finding | NotChecked | None:
         return None
     return Finding(
         "IMG02",
-        "warn" if now >= limit.GROWTH_WARN else "info",
+        "info" if _severity(scores, pictures) == "info" else "warn",
         "The grid-locked pattern grows",
         f"its amplitude rose from {max(before, 0.0):.2%} to {now:.2%} of the value range over {len(amplitudes)} validations (95 % intervals {growth.early[1]:.2%} at most, then {growth.late[0]:.2%} at least)",
         (growth.steps[0], growth.steps[-1]),

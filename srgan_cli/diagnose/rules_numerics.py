@@ -177,16 +177,29 @@ def num03(log: RunLog) -> Finding | NotChecked | None:
     if not steps:
         return None
     shown = ", ".join(str(step) for step in steps[:5]) + (", ..." if len(steps) > 5 else "")
+    number, shown = (
+        ("one spike", f"step {shown}")
+        if len(steps) == 1
+        else (f"{len(steps)} spikes", f"steps {shown}")
+    )
     return Finding(
         "NUM03",
         "info" if len(steps) == 1 and factors[0] < limit.SPIKE_ALONE else "warn",
         "The content loss spikes",
-        f"{len(steps)} spikes of {name}, up to {max(factors):.1f} times its running median, at steps {shown}",
+        f"{number} of {name}, up to {max(factors):.1f} times its running median, at {shown}",
         (steps[0], steps[-1]),
         "run",
         {"steps": steps[:50], "largest_factor": max(factors), "rows": judged},
-        _calm_down(log),
+        (*_tighter_clipping(log), *_calm_down(log)),
     )
+
+
+def _tighter_clipping(log: RunLog) -> tuple[Remedy, ...]:
+    """Where gradients are clipped already, and yet the loss spikes."""
+    clip = log.config.optimizers.gradient_clip_val if log.config else 0.0
+    if not clip:
+        return ()
+    return (Remedy(_CLIP_KEY, clip, round_nicely(clip / 2), "bounds the step of a bad batch more"),)
 
 
 def num04(log: RunLog) -> Finding | NotChecked | None:

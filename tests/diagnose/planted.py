@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from planted_images import IMAGES
 from synthetic_runs import Run, constant, write_folder
-from test_grid_findings import folder_with_tiles
 
 from srgan_cli import runfolder as names
 
@@ -293,13 +293,6 @@ PLANTED: Final[Mapping[str, Planted]] = {
     ),
     "SYS06": Planted("a run that ran out of memory at step 900", write=_failed),
     "SYS04": Planted("a run that was killed at step 1400", write=_killed),
-    "IMG01": Planted(
-        "a pattern of 1 % of the value range in SR",
-        write=lambda path: folder_with_tiles(path, sr=0.01),
-    ),
-    "IMG03": Planted(
-        "a pattern of 1 % of the value range in HR",
-        write=lambda path: folder_with_tiles(path, hr=0.01),
-    ),
+    **{code: Planted(words, write=make) for code, (words, make) in IMAGES.items()},
 }
 """Code -> run. A code that is missing here says so on its page."""

@@ -78,7 +78,7 @@ def test_clean_tiles(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("amplitude", "severity"), [(0.008, "info"), (0.03, "warn"), (0.06, "error")]
+    ("amplitude", "severity"), [(0.008, "info"), (0.035, "warn"), (0.08, "error")]
 )
 @pytest.mark.parametrize(("period", "stage"), [(2, "the last"), (4, "an earlier")])
 def test_checkerboard(

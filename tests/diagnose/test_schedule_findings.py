@@ -268,3 +268,73 @@ def test_every_rule_says_why_it_was_not_checked(tmp_path: Path) -> None:
         report = examine(log)
         assert all(skipped.reason for skipped in report.not_checked)
         assert not report.reaches("info")
+
+
+def test_validation_that_stays_the_same_while_the_rate_is_alive(tmp_path: Path) -> None:
+    def frozen(kind: str, step: int, values: Values) -> Values:
+        if "val_metrics/l1" in values:
+            values["val_metrics/l1"] = 0.041
+        if "train_metrics/l1" in values:
+            values["train_metrics/l1"] = 0.04 * math.exp(
+                np.random.default_rng(step).normal(0, 0.01)
+            )
+        return values
+
+    found = only(folder(Run(edit=frozen), tmp_path), "EMA01")
+    assert "while training goes on: other weights are validated than trained" in found.message
+
+    def used_up(kind: str, step: int, values: Values) -> Values:
+        values = frozen(kind, step, values)
+        if names.G_RATE in values and step > 900:
+            values[names.G_RATE] = 1e-9
+        return values
+
+    report = diagnose_run(write_folder(Run(edit=used_up), tmp_path / "b"))
+    assert "EMA01" not in codes(report), "a generator that stands still is validated alike"
+
+
+def test_a_descent_that_a_sparse_log_shows_once_is_one(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+
+    def sparse(kind: str, step: int, values: Values) -> Values:
+        if "train_metrics/l1" in values:
+            values["train_metrics/l1"] = 0.3 if step == 0 else 0.05 * math.exp(rng.normal(0, 0.1))
+        return values
+
+    run = Run(steps=20000, pretrain=10000, log_every=200, val_every=1000, edit=sparse)
+    report = diagnose_run(write_csv(run, tmp_path / "m.csv"))
+    assert "FIT03" in report.checked
+    assert "FIT03" not in codes(report)
+
+
+def test_a_ramp_that_flattens_at_the_end_is_finished(tmp_path: Path) -> None:
+    rising = diagnose_run(write_csv(Run(ramp=1600), tmp_path / "rising.csv"))
+    assert only(rising, "SCH05").severity == "info"
+    done = diagnose_run(write_csv(Run(ramp=1450), tmp_path / "done.csv"))
+    assert "SCH05" not in codes(done)
+
+
+def test_spikes_under_clipping_ask_for_more_of_it(tmp_path: Path) -> None:
+    def spiked(kind: str, step: int, values: Values) -> Values:
+        if kind == "train" and step in (1000, 1700):
+            values["train_metrics/l1"] *= 8
+        return values
+
+    found = only(folder(Run(edit=spiked), tmp_path), "NUM03")
+    assert (found.remedy[0].key, found.remedy[0].old, found.remedy[0].new) == (
+        "Optimizers.gradient_clip_val",
+        1.0,
+        0.5,
+    )
+
+
+def test_a_single_small_spike_is_a_note(tmp_path: Path) -> None:
+    def once(kind: str, step: int, values: Values) -> Values:
+        if kind == "train" and step == 1000:
+            values["train_metrics/l1"] = 3 * 0.042
+        return values
+
+    found = only(folder(Run(edit=once, l1_noise=0.05), tmp_path), "NUM03")
+    assert found.severity == "info"
+    assert "one spike of train_metrics/l1" in found.message
+    assert "at step 1000" in found.message
