@@ -131,7 +131,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("SYS04", "The run stopped without saying so", rules_system.sys04),
     Rule("SYS05", "Validation takes much of the time", rules_system.sys05),
     Rule("SYS06", "The run failed", rules_system.sys06),
-    *(image.of_run() for image in IMAGE_RULES[:3]),
+    *(image.of_run() for image in IMAGE_RULES[:5]),
     Rule("IMG06", "Fine detail is missing or invented", rules_detail.img06),
-    *(image.of_run() for image in IMAGE_RULES[3:]),
+    *(image.of_run() for image in IMAGE_RULES[5:]),
 )

@@ -58,6 +58,7 @@ INFLUENCE_LITTLE: Final = 1e-2
 INFLUENCE_TARGET: Final = 0.05
 INFLUENCE_DOMINATES: Final = 1.0
 LOSS_RATIO_DOMINATES: Final = 3.0
+DOMINATES_PLAINLY: Final = 3.0
 LOSS_RATIO_CHANGED: Final = 1.0
 HF_CHANGED: Final = 0.15
 """Relative change of the high-frequency energy that counts as "the images changed"."""
