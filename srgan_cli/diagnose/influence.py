@@ -96,6 +96,13 @@ def images_changed(log: RunLog) -> tuple[bool, str]:
     return moved, words
 
 
+def change_is_measured(log: RunLog) -> bool:
+    """Whether gradients or detail tell if the images changed, not losses alone."""
+    influence = influence_of(log)
+    gradients = isinstance(influence, Influence) and influence.kind == "gradients"
+    return gradients or detail_change(log) is not None
+
+
 def validation_worse(log: RunLog) -> str:
     """Evidence that the adversarial phase degraded validation without a perceptual gain; "" if not."""
     before, after = log.pre(VAL_L1).values, log.adv(VAL_L1).values

@@ -12,6 +12,7 @@ from srgan_cli.diagnose import thresholds as limit
 from srgan_cli.diagnose.balance import Balance, balance_of
 from srgan_cli.diagnose.influence import (
     Influence,
+    change_is_measured,
     images_changed,
     influence_of,
     validation_worse,
@@ -108,7 +109,7 @@ def gan02(log: RunLog) -> Finding | NotChecked | None:
         "adversarial",
         {"largest_separation": balance.max_q, "sum_of_d_rates": _number(balance.travel)},
         () if early else (remedy,),
-        "medium" if early or math.isnan(balance.travel) else "high",
+        "medium" if early or math.isnan(balance.travel) or not change_is_measured(log) else "high",
     )
 
 
