@@ -17,7 +17,6 @@ import numpy as np
 from srgan_cli import runfolder as names
 from srgan_cli.diagnose import stats
 from srgan_cli.diagnose import thresholds as limit
-from srgan_cli.diagnose.aligning import aligned
 from srgan_cli.diagnose.log import RunLog, Series
 
 Form = Literal["bce", "relativistic", "hinge", "wasserstein"]
@@ -102,10 +101,13 @@ def _measure(log: RunLog) -> Balance | str:
         return f"{names.D_LOSS} is not in the log"
     if len(loss) < limit.MIN_ADVERSARIAL_ROWS:
         return f"{len(loss)} adversarial rows in the log; needs {limit.MIN_ADVERSARIAL_ROWS}"
-    alone = Series(loss.steps, _without_penalty(log, loss))
-    steps, (values, a, b) = aligned(alone, real, fake)
+    values = _without_penalty(log, loss)
+    steps = _common(loss, real, fake)
     if len(steps) < limit.MIN_ADVERSARIAL_ROWS:
-        return _from_loss_alone(log, form, loss, alone.values)
+        return _from_loss_alone(log, form, loss, values)
+    values = values[np.isin(loss.steps, steps)]
+    a = real.values[np.isin(real.steps, steps)]
+    b = fake.values[np.isin(fake.steps, steps)]
     target = _target(log, values, a, b)
     # Cut at the first rows, where D is near chance whatever comes later: 1 = mean form, 2 = sum.
     unit = _unit(values[:5], _cross_entropy(a[:5], b[:5], target))
@@ -153,6 +155,10 @@ def _without_penalty(log: RunLog, loss: Series) -> stats.Values:
     if log.form == "run folder" or not len(penalty):
         return loss.values
     return np.asarray(loss.values - np.interp(loss.steps, penalty.steps, penalty.values))
+
+
+def _common(loss: Series, real: Series, fake: Series) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    return np.intersect1d(np.intersect1d(loss.steps, real.steps), fake.steps)
 
 
 def _cross_entropy(a: stats.Values, b: stats.Values, target: float) -> stats.Values:

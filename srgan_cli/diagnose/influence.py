@@ -10,7 +10,6 @@ import numpy as np
 from srgan_cli import runfolder as names
 from srgan_cli.diagnose import stats
 from srgan_cli.diagnose import thresholds as limit
-from srgan_cli.diagnose.aligning import aligned
 from srgan_cli.diagnose.log import (
     GRAD_RATIO,
     HF_RATIO,
@@ -59,11 +58,13 @@ def _measure(log: RunLog) -> Influence | str:
 def _loss_ratio(log: RunLog) -> Series:
     adversarial, content = log.full(names.G_ADVERSARIAL), log.full(names.G_CONTENT)
     weight = log.full(names.ADV_WEIGHT)
-    steps, (top, bottom) = aligned(adversarial, content)
+    steps = np.intersect1d(adversarial.steps, content.steps)
     if not len(steps) or not len(weight):
         return Series(steps[:0], np.empty(0))
+    top = np.abs(adversarial.values[np.isin(adversarial.steps, steps)])
+    bottom = np.abs(content.values[np.isin(content.steps, steps)])
     beta = np.interp(steps, weight.steps, weight.values)
-    return Series(steps, beta * np.abs(top) / np.maximum(np.abs(bottom), 1e-12))
+    return Series(steps, beta * top / np.maximum(bottom, 1e-12))
 
 
 def detail_change(log: RunLog) -> float | None:

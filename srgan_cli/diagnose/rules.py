@@ -16,7 +16,6 @@ from srgan_cli.diagnose import (
     rules_grid,
     rules_influence,
     rules_lengths,
-    rules_log,
     rules_monitor,
     rules_numerics,
     rules_phases,
@@ -84,8 +83,8 @@ IMAGE_RULES: Final[tuple[ImageRule, ...]] = (
 """Checks of tiles; the guard leaves them out, a raster is judged by them alone."""
 
 RULES: Final[tuple[Rule, ...]] = (
-    Rule("LOG01", "Too few rows to judge by", rules_log.log01),
-    Rule("LOG02", "Rows are missing in the log", rules_log.log02),
+    Rule("LOG01", "Too few rows to judge by", rules_system.log01),
+    Rule("LOG06", "Rows are missing in the log", rules_system.log06),
     Rule("NUM01", "The numbers broke down", rules_numerics.num01),
     Rule("NUM02", "NaN is masked in the log", rules_numerics.num02),
     Rule("NUM03", "The content loss spikes", rules_numerics.num03),

@@ -50,7 +50,7 @@ def test_report_for_a_person(healthy: Path, faulty: Path) -> None:
     starts = [line.split(" ")[0] for line in lines if not line.startswith(" ")]
     assert starts[:6] == labels
     assert "healthy: nothing needs to change" in text
-    assert "checked    LOG01 LOG02 NUM01" in text
+    assert "checked    LOG01 LOG06 NUM01" in text
     assert "not checked\n" in text
     assert "  GAN04: 150 adversarial rows; needs 200\n" in text
     assert max(map(len, lines)) <= 130

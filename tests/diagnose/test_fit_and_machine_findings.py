@@ -140,13 +140,13 @@ def test_holes_in_the_log(tmp_path: Path) -> None:
     hole = [row for row in rows if not 1200 < row[1] < 1800]
     run.rows = lambda: hole  # type: ignore[method-assign]
     for report in both(run, tmp_path):
-        found = only(report, "LOG02")
+        found = only(report, "LOG06")
         assert found.severity == "info"
         assert found.window == (1200, 1800)
     few = [row for row in rows if not 1200 < row[1] < 1290]
     run.rows = lambda: few  # type: ignore[method-assign]
     for report in both(run, tmp_path / "b"):
-        assert "LOG02" not in codes(report)
+        assert "LOG06" not in codes(report)
 
 
 def test_noise_of_memory_statistics_never_fails(tmp_path: Path) -> None:
