@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from srgan_cli.diagnose.log import RunLog
@@ -24,7 +24,17 @@ def diagnose_run(path: Path) -> Report:
 
 def examine(log: RunLog, rules: Sequence[Rule] = RULES) -> Report:
     """The diagnosis of a log that has been read."""
-    found, skipped, checked = _sorted((rule.code, rule.check(log)) for rule in rules)
+    found: list[Finding] = []
+    skipped: list[NotChecked] = []
+    checked: list[str] = []
+    for rule in rules:
+        result = rule.check(log)
+        if isinstance(result, NotChecked):
+            skipped.append(result)
+            continue
+        checked.append(rule.code)
+        if result is not None:
+            found.append(result)
     findings = merge_causes(found)
     return Report(
         source=log.source,
@@ -36,8 +46,8 @@ def examine(log: RunLog, rules: Sequence[Rule] = RULES) -> Report:
         phase=phase_of(log),
         overview=overview_of(log, findings),
         findings=findings,
-        not_checked=skipped,
-        checked=checked,
+        not_checked=tuple(skipped),
+        checked=tuple(checked),
         notes=log.notes,
     )
 
@@ -47,7 +57,7 @@ def examine_pictures(
 ) -> Report:
     """The diagnosis of tiles that no log belongs to."""
     rules = IMAGE_RULES if pictures.kind == "raster" else IMAGE_RULES[:1]
-    found, skipped, checked = _sorted((rule.code, rule.check(pictures)) for rule in rules)
+    results = [(rule.code, rule.check(pictures)) for rule in rules]
     return Report(
         source=source,
         form=form,
@@ -57,29 +67,9 @@ def examine_pictures(
         max_steps=None,
         phase="",
         overview=Overview(images=grid_words(pictures)),
-        findings=merge_causes(found),
-        not_checked=skipped,
-        checked=checked,
+        findings=merge_causes(found for _, found in results if isinstance(found, Finding)),
+        not_checked=tuple(found for _, found in results if isinstance(found, NotChecked)),
+        checked=tuple(code for code, found in results if not isinstance(found, NotChecked)),
         notes=notes,
         extent=extent,
     )
-
-
-_Result = Finding | NotChecked | None
-
-
-def _sorted(
-    results: Iterable[tuple[str, _Result]],
-) -> tuple[list[Finding], tuple[NotChecked, ...], tuple[str, ...]]:
-    """Findings, what was not checked, and the codes that were."""
-    found: list[Finding] = []
-    skipped: list[NotChecked] = []
-    checked: list[str] = []
-    for code, result in results:
-        if isinstance(result, NotChecked):
-            skipped.append(result)
-            continue
-        checked.append(code)
-        if result is not None:
-            found.append(result)
-    return found, tuple(skipped), tuple(checked)

@@ -7,7 +7,7 @@ import numpy as np
 from srgan_cli import runfolder as names
 from srgan_cli.diagnose import stats
 from srgan_cli.diagnose import thresholds as limit
-from srgan_cli.diagnose.log import TRAIN_L1, RunLog
+from srgan_cli.diagnose.log import RunLog
 from srgan_cli.diagnose.report import Finding, NotChecked, Remedy
 
 
@@ -244,7 +244,7 @@ def log06(log: RunLog) -> Finding | NotChecked | None:
 
     A file that was cut, a disk that was full, or parts of several runs in one log.
     """
-    content = max((log.get(TRAIN_L1), log.get(names.G_CONTENT)), key=len)
+    content = log.get(names.G_CONTENT)
     if len(content) < limit.MIN_ADVERSARIAL_ROWS:
         return NotChecked(
             "LOG06", f"{len(content)} rows of training; needs {limit.MIN_ADVERSARIAL_ROWS}"
