@@ -116,6 +116,14 @@ def test_a_winning_discriminator_alone_is_a_note(tmp_path: Path) -> None:
         assert not report.reaches("warn")
 
 
+@pytest.mark.parametrize(("stop_at", "severity"), [(720, "info"), (2000, "warn")])
+def test_a_nearly_perfect_discriminator_counts_at_full_weight(
+    stop_at: int, severity: str, tmp_path: Path
+) -> None:
+    run = Run(q=constant(0.96), q_noise=0.005, stop_at=stop_at)
+    assert only(diagnose_run(write_folder(run, tmp_path / "run")), "GAN01").severity == severity
+
+
 def test_a_winning_discriminator_with_worse_validation_is_an_error(tmp_path: Path) -> None:
     def worse(kind: str, step: int, values: Values) -> Values:
         if kind == "val" and step > 900:
