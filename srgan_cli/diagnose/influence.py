@@ -110,3 +110,10 @@ def validation_worse(log: RunLog) -> str:
     if len(old) and len(new) and float(np.median(stats.tail(new, 0.3, 3))) < float(old.min()):
         return ""
     return f"validation L1 {now:.3g} against {best:.3g} in pretraining"
+
+
+def change_is_measured(log: RunLog) -> bool:
+    """Whether gradients or detail tell if the images changed, not losses alone."""
+    influence = influence_of(log)
+    gradients = isinstance(influence, Influence) and influence.kind == "gradients"
+    return gradients or detail_change(log) is not None

@@ -135,7 +135,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("LOG04", "Several processes wrote one log", rules_log.log04),
     Rule("LOG05", "Steps count both optimizers", rules_log.log05),
     Rule("LOG06", "Rows are missing in the log", rules_log.log06),
-    *(image.of_run() for image in IMAGE_RULES[:3]),
+    *(image.of_run() for image in IMAGE_RULES[:5]),
     Rule("IMG06", "Fine detail is missing or invented", rules_detail.img06),
-    *(image.of_run() for image in IMAGE_RULES[3:]),
+    *(image.of_run() for image in IMAGE_RULES[5:]),
 )

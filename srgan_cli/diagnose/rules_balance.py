@@ -12,6 +12,7 @@ from srgan_cli.diagnose import thresholds as limit
 from srgan_cli.diagnose.balance import Balance, balance_of
 from srgan_cli.diagnose.influence import (
     Influence,
+    change_is_measured,
     images_changed,
     influence_of,
     validation_worse,
@@ -24,7 +25,7 @@ def gan01(log: RunLog) -> Finding | NotChecked | None:
     """The discriminator tells real from generated almost perfectly, and the gap does not close.
 
     A winning discriminator is normal in super-resolution, where SR is easily told from HR: by itself this is a
-    note. It becomes a warning when D is nearly perfect or learns faster than the generator, and an
+    note. It becomes a warning when D is nearly perfect at full adversarial weight, or learns faster than the generator, and an
     error when the validation images get worse at the same time; a note where the adversarial term has no
     influence, since nothing then stops D from winning. Slow D down, smooth its labels,
     penalise its gradient (R1), pretrain longer; and look for a trivial cue that separates the two, such
@@ -45,7 +46,9 @@ def gan01(log: RunLog) -> Finding | NotChecked | None:
         return None
     g, d = knobs.g_rate(log), knobs.d_rate(log)
     faster = g is not None and d is not None and d > g
-    near_perfect = q > limit.OVERPOWER_HARD_Q and loss < limit.OVERPOWER_HARD_LOSS
+    # While the weight still rises, the generator has hardly been asked to answer.
+    answered = log.t_full is not None and balance.window[0] >= log.t_full
+    near_perfect = q > limit.OVERPOWER_HARD_Q and loss < limit.OVERPOWER_HARD_LOSS and answered
     worse = validation_worse(log)
     influence = influence_of(log)
     unheard = isinstance(influence, Influence) and influence.typical < limit.INFLUENCE_NONE
@@ -108,7 +111,7 @@ def gan02(log: RunLog) -> Finding | NotChecked | None:
         "adversarial",
         {"largest_separation": balance.max_q, "sum_of_d_rates": _number(balance.travel)},
         () if early else (remedy,),
-        "medium" if early or math.isnan(balance.travel) else "high",
+        "medium" if early or math.isnan(balance.travel) or not change_is_measured(log) else "high",
     )
 
 

@@ -63,7 +63,9 @@ def gan07(log: RunLog) -> Finding | NotChecked | None:
     bar = limit.INFLUENCE_DOMINATES if influence.kind == "gradients" else limit.LOSS_RATIO_DOMINATES
     recent = stats.tail(influence.series.values, limit.TAIL_SHARE, 5)
     typical = float(np.median(recent))
-    if typical <= bar or stats.share_of(recent > bar) < 0.5:
+    # Near the bar, where the ratio of healthy games comes and goes, it must stay above.
+    needed = 0.5 if typical > limit.DOMINATES_PLAINLY * bar else limit.PERSISTENT
+    if typical <= bar or stats.share_of(recent > bar) < needed:
         return None
     worse = validation_worse(log)
     recently = Influence(influence.kind, influence.series, typical)

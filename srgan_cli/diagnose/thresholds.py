@@ -58,6 +58,7 @@ INFLUENCE_LITTLE: Final = 1e-2
 INFLUENCE_TARGET: Final = 0.05
 INFLUENCE_DOMINATES: Final = 1.0
 LOSS_RATIO_DOMINATES: Final = 3.0
+DOMINATES_PLAINLY: Final = 3.0
 LOSS_RATIO_CHANGED: Final = 1.0
 HF_CHANGED: Final = 0.15
 """Relative change of the high-frequency energy that counts as "the images changed"."""
@@ -153,19 +154,6 @@ VALIDATION_SHARE: Final = 0.3
 LOG_GAP: Final = 10
 
 # Images: amplitudes are shares of the value range
-GRID_Z: Final = 5.0
-GRID_P: Final = 0.005
-GRID_INFO: Final = 0.0015
-GRID_IN_PRODUCT: Final = (0.005, 0.015, 0.5)
-"""Warning, error, and pattern against the quietest texture of the tiles that makes a warning."""
-GRID_IN_RUN: Final = (0.025, 0.06, 1.0)
-"""The same of a run: healthy trainings of 1200 steps on Sentinel-2 end at 0.7 to 1.9 % of a visible
-band's range, relativistic and hinge games highest."""
-GRID_VALIDATIONS: Final = 3
-GRID_MAX_TILES: Final = 16
-"""More change nothing above the practical gate of 0.15 %, and cost time."""
-GRID_SURE_TILES: Final = 16
-GRID_HR_SHARE: Final = 0.5
 GROWTH_VALIDATIONS: Final = 6
 GROWTH_MAX: Final = 12
 GROWTH_FACTOR: Final = 1.5
@@ -205,6 +193,19 @@ RASTER_FILL: Final = 0.05
 """Share of a tile with the least value of every band at once: untagged fill."""
 GAIN_INDEX_RANDOM: Final = 0.5
 """Trainings that started with ICNR end at 0.1 to 0.25, others at 0.7 to 0.85."""
+GRID_Z: Final = 5.0
+GRID_P: Final = 0.005
+GRID_INFO: Final = 0.0015
+GRID_IN_PRODUCT: Final = (0.005, 0.015, 0.5)
+"""Warning, error, and pattern against the quietest texture of the tiles that makes a warning."""
+GRID_IN_RUN: Final = (0.025, 0.06, 1.0)
+"""The same of a run: healthy trainings of 1200 steps on Sentinel-2 end at 0.7 to 1.9 % of a visible
+band's range, relativistic and hinge games highest."""
+GRID_VALIDATIONS: Final = 3
+GRID_MAX_TILES: Final = 16
+"""More change nothing above the practical gate of 0.15 %, and cost time."""
+GRID_SURE_TILES: Final = 16
+GRID_HR_SHARE: Final = 0.5
 
 # The log itself
 UNREADABLE_INFO: Final = 0.01

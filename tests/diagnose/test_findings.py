@@ -63,6 +63,15 @@ def test_dead_discriminator(unit: float, tmp_path: Path) -> None:
         assert report.overview.balance.startswith("no game")
 
 
+def test_without_gradients_and_detail_death_is_less_certain(tmp_path: Path) -> None:
+    def without(kind: str, step: int, values: Values) -> Values:
+        return {k: v for k, v in values.items() if not k.startswith(("adv/", "val_metrics/hf"))}
+
+    run = Run(q=constant(0.0), q_noise=0.005, d_rate=1e-7, ratio=1e-5, edit=without)
+    for report in both(run, tmp_path):
+        assert only(report, "GAN02").confidence == "medium"
+
+
 def test_collapsed_discriminator_gets_a_lower_rate(tmp_path: Path) -> None:
     run = Run(steps=4000, q=constant(0.0), q_noise=0.005, d_rate=1e-3, ratio=1e-3)
     for report in both(run, tmp_path):
@@ -105,6 +114,14 @@ def test_a_winning_discriminator_alone_is_a_note(tmp_path: Path) -> None:
     for report in both(Run(q=constant(0.85)), tmp_path):
         assert only(report, "GAN01").severity == "info"
         assert not report.reaches("warn")
+
+
+@pytest.mark.parametrize(("stop_at", "severity"), [(720, "info"), (2000, "warn")])
+def test_a_nearly_perfect_discriminator_counts_at_full_weight(
+    stop_at: int, severity: str, tmp_path: Path
+) -> None:
+    run = Run(q=constant(0.96), q_noise=0.005, stop_at=stop_at)
+    assert only(diagnose_run(write_folder(run, tmp_path / "run")), "GAN01").severity == severity
 
 
 def test_a_winning_discriminator_with_worse_validation_is_an_error(tmp_path: Path) -> None:
