@@ -1,6 +1,6 @@
 """What lies where in a run folder, the metric names, and the metrics log.
 
-    config.yaml run.json metrics.jsonl images/ tiles/ checkpoints/ weights/ report.html
+    config.yaml config_until_N.yaml run.json metrics.jsonl images/ tiles/ checkpoints/ weights/ report.html
 
 Every file appears whole or not at all; only metrics.jsonl grows, one JSON object a line.
 """
@@ -92,6 +92,10 @@ class RunFolder:
                 raise RefusedError(
                     f"cannot make {folder}: {err.strerror}", "choose another --run-dir"
                 ) from err
+
+    def config_until(self, step: int) -> Path:
+        """The configuration of the steps before `step`, where a resume changed it."""
+        return self.path / f"config_until_{step:06d}.yaml"
 
     def image(self, step: int) -> Path:
         """The panel written at a validation."""

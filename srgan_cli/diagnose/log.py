@@ -160,6 +160,11 @@ class RunLog:
         return build_schedule(self.config) if self.config else None
 
     @property
+    def planned_since(self) -> int:
+        """First step that config.yaml plans: earlier ones had another, where a resume changed it."""
+        return max((event["step"] for event in self.events if event.get("changed")), default=0)
+
+    @property
     def max_steps(self) -> int | None:
         """Planned length in steps, from the events or the configuration."""
         for event in reversed(self.events):

@@ -80,7 +80,8 @@ def sch16(log: RunLog) -> Finding | NotChecked | None:
     """The logged phase, adversarial weight or warm-up is not what config.yaml plans.
 
     The plan is computed again from config.yaml for every logged step. A difference means that the configuration was edited
-    after the run, that the run was resumed with another one, or that something is wrong in the trainer.
+    after the run, or that something is wrong in the trainer. Of a run that was resumed with another configuration, the steps
+    since then are looked at: its earlier ones are beside it, as `config_until_N.yaml`.
     """
     schedule = log.schedule
     if schedule is None:
@@ -122,8 +123,12 @@ def sch16(log: RunLog) -> Finding | NotChecked | None:
     )
 
 
+def _planned(log: RunLog, name: str) -> Series:
+    return log.get(name).between(log.planned_since, np.inf)
+
+
 def _phase(log: RunLog, schedule: Schedule) -> _Mismatch | None:
-    flag = log.get(names.PRETRAIN_PHASE)
+    flag = _planned(log, names.PRETRAIN_PHASE)
     start = schedule.first_adversarial_step
     planned = flag.steps < (np.inf if start is None else start)
     # A row may stand for the whole interval before it.
@@ -137,7 +142,7 @@ def _phase(log: RunLog, schedule: Schedule) -> _Mismatch | None:
 
 
 def _weight(log: RunLog, schedule: Schedule) -> _Mismatch | None:
-    weight = log.get(names.ADV_WEIGHT)
+    weight = _planned(log, names.ADV_WEIGHT)
     start = schedule.first_adversarial_step or 0
     span = (start - 1, start + schedule.ramp_steps)
     low, high, middle = _band(weight, lambda step: schedule.at(step).adv_weight, span)
@@ -150,7 +155,7 @@ def _warm_up(log: RunLog, schedule: Schedule) -> _Mismatch | None:
     if log.config is None:
         return None
     base, schedulers = log.config.optimizers.optim_g_lr, log.config.schedulers
-    rate = log.get(names.G_RATE)
+    rate = _planned(log, names.G_RATE)
     rate = rate.between(0, schedule.warmup_steps + 5 * rate.interval)
     span = (-1, schedule.warmup_steps)
     low, high, middle = _band(rate, lambda step: base * schedule.at(step).g_rate_factor, span)

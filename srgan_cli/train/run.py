@@ -304,16 +304,24 @@ def _begin_log(
 ) -> None:
     folder, device = trainer.folder, trainer.validator.device
     fresh = state is None
+    changed: list[str] = []
     if fresh or not folder.config.exists():
         write_text(folder.config, dump_config(config))
     else:
-        for key in changed_keys(folder.config, config):
-            warn(f"{key} differs from the run that is resumed")
+        changed = changed_keys(folder.config, config)
+    for key in changed:
+        warn(f"{key} differs from the run that is resumed")
     if fresh or not folder.run_json.exists():
         write_run_json(folder, config, device, trainer.ranks.world)
     step = 0 if state is None else int(state["step"])
     set_aside_after(folder, step)
     trainer.recorder.open(step, warn)
-    trainer.recorder.event("start" if fresh else "resume", step, max_steps=trainer.max_steps)
+    facts = {"changed": changed} if changed else {}
+    event = "start" if fresh else "resume"
+    trainer.recorder.event(event, step, max_steps=trainer.max_steps, **facts)
+    if changed:
+        # After the event, so that no reader takes the new plan for that of the steps before.
+        write_text(folder.config_until(step), folder.config.read_text(encoding="utf-8"))
+        write_text(folder.config, dump_config(config))
     if state is not None:
         trainer.guard.remember(read_metrics(folder.metrics))

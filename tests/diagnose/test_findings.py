@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -471,6 +472,18 @@ def test_log_that_differs_from_its_plan(
     assert words in found.message
     assert key in keys(found)
     assert report.overview.plan.endswith("(SCH16)")
+
+
+def test_the_plan_of_a_resume_speaks_of_the_steps_since(tmp_path: Path) -> None:
+    folder = write_folder(Run(plan={"pretrain_steps": 300}), tmp_path / "run")
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    place = next(i for i, line in enumerate(lines) if json.loads(line)["step"] > 1000)
+    resume = {"kind": "event", "event": "resume", "step": 1000}
+    for facts, told in (({}, True), ({"changed": ["Training.g_pretrain_steps"]}, False)):
+        edited = [*lines[:place], json.dumps(resume | facts), *lines[place:]]
+        (folder / "metrics.jsonl").write_text("\n".join(edited) + "\n")
+        found = [each.code for each in diagnose_run(folder).findings]
+        assert ("SCH16" in found) == told
 
 
 def test_plateau_cuts_are_no_difference_from_the_plan(tmp_path: Path) -> None:

@@ -275,7 +275,16 @@ def test_a_longer_plan_goes_on_and_tells_what_differs(tiny, tmp_path):
     longer = tiny(Training={"max_steps": 6})
     train(longer, tmp_path / "run", resume="auto", warnings=warnings)
     assert "Training.max_steps differs from the run that is resumed" in warnings
-    assert load_checkpoint(RunFolder(tmp_path / "run").last)["step"] == 6
+    folder = RunFolder(tmp_path / "run")
+    assert load_checkpoint(folder.last)["step"] == 6
+    # What is there describes the run as it is, and what it was.
+    assert load_config(folder.config).config.training.max_steps == 6
+    assert load_config(folder.config_until(4)).config.training.max_steps == 4
+    rows = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
+    assert [row["changed"] for row in rows if "changed" in row] == [["Training.max_steps"]]
+    train(longer, folder.path, resume="auto", warnings=(warnings := []))
+    assert not warnings
+    assert len(list(folder.path.glob("config_until_*"))) == 1
 
 
 def test_starting_from_weights(run, tiny, tmp_path):
