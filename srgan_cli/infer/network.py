@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +17,13 @@ from torch import Tensor
 from srgan_cli.errors import RefusedError, SrganError
 from srgan_cli.infer.options import Precision
 from srgan_cli.models import Generator
+
+Finish = Callable[[Tensor], Tensor]
+"""What the device does to the SR before it leaves it."""
+
+
+class OutOfMemoryError(SrganError):
+    """The device has too little memory for a batch; smaller ones may fit."""
 
 
 class Network:
@@ -29,12 +41,25 @@ class Network:
                 "far off in bfloat16",
                 "use --precision fp32",
             )
-        self.precision = "bf16" if precision == "bf16" else "fp32"
+        self.precision: Precision = "bf16" if precision == "bf16" else "fp32"
         self._layout = torch.channels_last if generator.channels_last else torch.contiguous_format
         self._generator = generator.to(device, memory_format=self._layout)  # type: ignore[call-overload]  # missing in torch's stub
         self._last = generator.last_layer()
         self.size_multiple = generator.size_multiple
         """Windows must start at multiples of so many LR pixels."""
+
+    @property
+    def runs_ahead(self) -> bool:
+        """Whether `start` returns before the device is done."""
+        return self.device.type == "cuda"
+
+    def on(self, devices: Sequence[torch.device]) -> list[Network]:
+        """This network, and a copy of it on every further device; `devices` starts with its own."""
+        copies = [
+            Network(copy.deepcopy(self._generator), device, self.precision)
+            for device in devices[1:]
+        ]
+        return [self, *copies]
 
     def __call__(self, lr: NDArray[np.float32] | Tensor) -> Tensor:
         """SR (B, C_out, h * s, w * s) on the CPU of `lr` (B, C, h, w).
@@ -42,35 +67,54 @@ class Network:
         Raises:
             SrganError: Out of memory, or an output that is not finite in float32 either.
         """
-        batch = torch.as_tensor(lr).to(self.device, memory_format=self._layout, non_blocking=True)
+        return self.start(lr).result()
+
+    def start(self, lr: NDArray[np.float32] | Tensor, finish: Finish | None = None) -> Pending:
+        """As a call, but the answer may be fetched later, while the device works on.
+
+        `finish` is applied to the SR on the device.
+
+        Raises:
+            OutOfMemoryError: The batch does not fit.
+        """
+        batch = torch.as_tensor(lr)
         try:
-            sr = self._run(batch, self.precision)
-            if self.precision == "bf16" and not bool(sr.isfinite().all()):
-                sr = self._run(batch, "fp32")
-        except RuntimeError as err:
+            if self.runs_ahead:
+                batch = batch.pin_memory()
+            batch = batch.to(self.device, memory_format=self._layout, non_blocking=True)
+            return self._begin(batch, self.precision, finish)
+        except (RuntimeError, MemoryError) as err:
             if not _is_out_of_memory(err):
                 raise
             shape = " x ".join(map(str, batch.shape))
-            raise SrganError(
+            raise OutOfMemoryError(
                 f"out of memory on {self.device} with an input of {shape}",
                 "choose a smaller --tile or --batch",
             ) from err
-        if not bool(sr.isfinite().all()):
-            raise SrganError(
-                "the network's output is not finite",
-                "the weights are damaged, or the input is far outside of what they know",
-            )
-        return sr.cpu()
+
+    def _begin(self, batch: Tensor, precision: str, finish: Finish | None) -> Pending:
+        sr = self._run(batch, precision)
+        finite = sr.isfinite().all()
+        out = sr if finish is None else finish(sr)
+        done: torch.cuda.Event | None = None
+        if self.runs_ahead:
+            host = torch.empty(out.shape, dtype=out.dtype, pin_memory=True)
+            host.copy_(out, non_blocking=True)
+            finite = finite.to("cpu", non_blocking=True)
+            done = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            done.record(torch.cuda.current_stream(self.device))
+            out = host
+
+        def in_float32() -> Pending | None:
+            return None if precision == "fp32" else self._begin(batch, "fp32", finish)
+
+        return Pending(out, finite, done, in_float32)
 
     def _run(self, batch: Tensor, precision: str) -> Tensor:
         with torch.inference_mode():
             if precision == "bf16":
                 return self._run_bf16(batch)
-            # TF32 would drop 13 of 23 mantissa bits, and a deterministic algorithm is what makes
-            # equal windows equal.
-            with torch.backends.cudnn.flags(
-                enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-            ):
+            with _exact_cudnn():
                 return _tensor(self._generator(batch))
 
     def _run_bf16(self, batch: Tensor) -> Tensor:
@@ -89,14 +133,74 @@ class Network:
             del self._last.__dict__["forward"]
 
 
+@dataclass
+class Pending:
+    """The answer of a network that may still be on its way."""
+
+    _out: Tensor
+    _finite: Tensor
+    _done: torch.cuda.Event | None
+    _in_float32: Callable[[], Pending | None]
+
+    def result(self) -> Tensor:
+        """The SR on the CPU, waited for.
+
+        Raises:
+            SrganError: It is not finite, in float32 either.
+        """
+        if self._done is not None:
+            self._done.synchronize()
+        if bool(self._finite):
+            return self._out
+        again = self._in_float32()
+        if again is None:
+            raise SrganError(
+                "the network's output is not finite",
+                "the weights are damaged, or the input is far outside of what they know",
+            )
+        return again.result()
+
+
+_EXACT_LOCK = threading.Lock()
+_EXACT_STACKS: list[ExitStack] = []
+
+
+@contextmanager
+def _exact_cudnn() -> Iterator[None]:
+    """Full float32 and one deterministic algorithm, so that equal windows give equal values.
+
+    TF32 would drop 13 of 23 mantissa bits. The switches belong to the process: the first thread
+    in sets them, the last one out sets them back.
+    """
+    stack = ExitStack()
+    with _EXACT_LOCK:
+        if not _EXACT_STACKS:
+            flags = {"enabled": True, "benchmark": False, "deterministic": True}
+            stack.enter_context(torch.backends.cudnn.flags(**flags, allow_tf32=False))
+        _EXACT_STACKS.append(stack)
+    try:
+        yield
+    finally:
+        with _EXACT_LOCK:
+            _EXACT_STACKS.remove(stack)
+            if _EXACT_STACKS:
+                # Whoever is still inside takes over the way back.
+                _EXACT_STACKS[0].push(stack.pop_all())
+            stack.close()
+
+
 def _tensor(value: Any) -> Tensor:
     if not isinstance(value, Tensor):
         raise TypeError(type(value))
     return value
 
 
-def _is_out_of_memory(err: RuntimeError) -> bool:
-    return isinstance(err, torch.OutOfMemoryError) or "allocate memory" in str(err)
+def _is_out_of_memory(err: BaseException) -> bool:
+    if isinstance(err, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    # PyTorch's CPU allocator in its two wordings, oneDNN, and the C++ library.
+    words = ("allocate memory", "not enough memory", "could not create a memory", "bad_alloc")
+    return any(word in str(err) for word in words)
 
 
 def find_device(name: str) -> torch.device:
@@ -109,10 +213,33 @@ def find_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind, _, number = name.partition(":")
     if kind not in ("cpu", "cuda") or (number and not number.isdecimal()) or name.endswith(":"):
-        raise RefusedError(f"--device {name}: unknown", "use auto, cpu, cuda or cuda:N")
+        raise RefusedError(
+            f"--device {name}: unknown", "use auto, cpu, cuda, cuda:N, cuda:0,cuda:1 or cuda:all"
+        )
     count = torch.cuda.device_count()
     if kind == "cuda" and int(number or 0) >= count:
         raise RefusedError(
             f"--device {name}: this machine has {count} CUDA devices", "use --device auto or cpu"
         )
     return torch.device("cpu" if kind == "cpu" else name)
+
+
+def find_devices(names: str) -> list[torch.device]:
+    """The devices for `cuda:0,cuda:1`, for `cuda:all`, or the one that `find_device` finds.
+
+    Raises:
+        RefusedError: As `find_device`; also a GPU named twice, and GPUs beside the CPU.
+    """
+    if names == "cuda:all":
+        find_device("cuda")
+        return [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
+    found = [find_device(name.strip()) for name in names.split(",")]
+    if len({device.type for device in found}) > 1:
+        raise RefusedError(
+            f"--device {names}: a scene made partly on a CPU would not be of one piece",
+            "name GPUs only",
+        )
+    cards = [device.index or 0 for device in found if device.type == "cuda"]
+    if len(set(cards)) < len(cards):
+        raise RefusedError(f"--device {names}: a GPU is named twice", "name each once")
+    return found

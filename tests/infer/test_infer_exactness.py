@@ -12,8 +12,8 @@ import torch
 
 from srgan_cli.errors import RefusedError
 from srgan_cli.infer import InferOptions, InferResult, Model, load
+from srgan_cli.infer import layout as layout_module
 from srgan_cli.infer import plan as plan_module
-from srgan_cli.infer import sink as sink_module
 
 NETWORKS = {
     "res": {},
@@ -34,7 +34,7 @@ CASES += [("esrgan", 1), ("rrdbnet", 1)]
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of 32 HR pixels, so that small scenes have many tiles."""
-    monkeypatch.setattr(sink_module, "BLOCK_PX", 32)
+    monkeypatch.setattr(layout_module, "BLOCK_PX", 32)
 
 
 def run(
@@ -136,7 +136,7 @@ def test_wide_scenes_are_read_in_segments(
     model = make_model()
     source = make_raster(height=30, width=200)
     whole = run(model, source, InferOptions(tile_px=16))[1]
-    monkeypatch.setattr("srgan_cli.infer.engine._SEGMENT_BYTES", 1)
+    monkeypatch.setattr("srgan_cli.infer.feed.SEGMENT_BYTES", 1)
     np.testing.assert_array_equal(run(model, source, InferOptions(tile_px=16))[1], whole)
 
 

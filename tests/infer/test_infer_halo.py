@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from srgan_cli.infer.geometry import Box
-from srgan_cli.infer.halo import measured_halo
+from srgan_cli.infer.halo import Budget, measured_halo
 
 
 class Blur(nn.Module):
@@ -29,7 +29,7 @@ def choose(tolerance: float, reach: int = 100, data: np.ndarray | None = None) -
         part = scene[:, rows, cols]
         return torch.from_numpy(part)[None], np.ones(part.shape[1:], dtype=bool)
 
-    return measured_halo(Blur(reach), read, (300, 400), 1, reach, tolerance)
+    return measured_halo(Blur(reach), read, (300, 400), 1, reach, tolerance, Budget(450, 10**7))
 
 
 def test_the_measured_halo_grows_as_the_tolerance_shrinks() -> None:
