@@ -14,6 +14,7 @@ import rasterio
 import rasterio.shutil
 import rasterio.windows
 from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 
 from srgan_cli.data.rasters import reason
@@ -26,6 +27,7 @@ from srgan_cli.infer.sink import OutputShape, Sink, writing_env
 
 _CHUNK_BYTES = 32 * 2**20
 _COMPARED_PX = 256
+_ALWAYS_KEPT = {"IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "RPC", "COLOR_PROFILE"}
 
 Window = tuple[NDArray[Any], NDArray[np.bool_] | None]
 
@@ -117,20 +119,41 @@ def _common(one: Box, other: Box) -> Box:
     return Box(row, col, height, min(one.col_stop, other.col_stop) - col)
 
 
-def make_cog(source: Path, target: Path, layout: Layout) -> None:
-    """A cloud-optimised GeoTIFF with overviews of the GeoTIFF `source`.
+def make_cog(source: Path, target: Path, layout: Layout) -> str:
+    """Make a cloud-optimised GeoTIFF with overviews of the GeoTIFF `source`.
+
+    Returns a warning about tags that it cannot hold, or an empty string.
 
     Raises:
         SrganError: GDAL cannot make it.
     """
     try:
         with writing_env():
-            rasterio.shutil.copy(str(source), str(target), driver="COG", **layout.cog_profile())
-    except (RasterioError, ValueError) as err:
+            namespaces, banded = _tags(source)
+            # GDAL's driver keeps either the tags of the bands or those of all namespaces.
+            copied = {} if banded else {"COPY_SRC_MDD": "YES"}
+            rasterio.shutil.copy(
+                str(source), str(target), driver="COG", **copied, **layout.cog_profile()
+            )
+    except (RasterioError, CPLE_BaseError, ValueError) as err:
         raise SrganError(
             f"the COG cannot be made: {reason(err)}",
-            "check --co and --compress, and the space on the disk; what is finished is kept",
+            "check --co and --compress, and the space on the disk",
         ) from err
+    if not banded or not namespaces:
+        return ""
+    return (
+        f"GDAL's COG driver left out the tags of {', '.join(namespaces)}, as the bands have tags "
+        "of their own; --format gtiff keeps both"
+    )
+
+
+def _tags(path: Path) -> tuple[list[str], bool]:
+    """Namespaces, of the file or a band, beside those that every driver keeps; do bands have tags."""
+    with rasterio.open(str(path)) as dataset:
+        names = {name for band in (0, *dataset.indexes) for name in dataset.tag_namespaces(band)}
+        banded = any(dataset.tags(band) for band in dataset.indexes)
+    return sorted(name for name in names - _ALWAYS_KEPT if not name.startswith("xml:")), banded
 
 
 def same_pixels(made: Path, source: Path) -> None:

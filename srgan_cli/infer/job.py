@@ -13,23 +13,25 @@ from typing import Any, Protocol
 
 import torch
 
-from srgan_cli.errors import SrganError, StoppedError
+from srgan_cli.errors import RefusedError, SrganError, StoppedError
 from srgan_cli.files import sync_folder, write_text
 from srgan_cli.infer.assembly import assemble, make_cog, same_pixels
 from srgan_cli.infer.engine import MakeObserver, Work, make_parts
-from srgan_cli.infer.layout import Layout
+from srgan_cli.infer.layout import Layout, ignored_options
 from srgan_cli.infer.manifest import Facts, Manifest
 from srgan_cli.infer.network import Network, OutOfMemoryError
 from srgan_cli.infer.options import InferOptions
 from srgan_cli.infer.parts import Part, PartReader, merged, remove_parts
 from srgan_cli.infer.place import refuse_full_disk, refuse_output, remove_sidecars
 from srgan_cli.infer.plan import Cut, Plan, Settled, find_cut, make_plan
-from srgan_cli.infer.sink import Sink
+from srgan_cli.infer.sink import Sink, refuse_lost_pixels, try_out
 from srgan_cli.infer.source import Source
 from srgan_cli.infer.workshop import Workshop, opened
 from srgan_cli.signals import StopRequest, stop_request
 
 GO_ON = "run the same command again to go on"
+_TRIED_PX = 1100
+"""Enough for overviews."""
 START_AGAIN = "run the same command to start again"
 REMOVED = "the unfinished output was removed"
 
@@ -153,6 +155,7 @@ class _Run:
             refuse_full_disk(job.output.parent, job.settled.output.raw_bytes, kept)
         cut = manifest.cut if manifest else self._find_cut(job.options)
         plan = self._plan(cut)
+        self._try_layout(plan)
         resumed = sum(len(part.tiles) for part in self.parts)
         with stop_request(REMOVED, START_AGAIN) as stop:
             try:
@@ -179,6 +182,27 @@ class _Run:
         self._num_tiles = plan.grid.num_tiles
         self._durable = plan.grid.num_tiles > 1
         return plan
+
+    def _try_layout(self, plan: Plan) -> None:
+        """Make a small file of the kind: options that GDAL does not take must not cost a night.
+
+        Raises:
+            RefusedError: It cannot be made.
+        """
+        job, shop = self.job, self.shop
+        side = _TRIED_PX if job.layout.creation_options else 16
+        output = plan.output
+        small = replace(output, height=min(output.height, side), width=min(output.width, side))
+        with ignored_options(job.layout.creation_options):
+            sink = Sink(shop.writing, job.source, small, job.layout, plan.quantiser, {})
+            try_out(sink, small)
+            if job.layout.format == "cog":
+                try:
+                    make_cog(shop.writing, shop.trial, job.layout)
+                except SrganError as err:
+                    raise RefusedError(err.message, "check --co and --compress") from err
+                refuse_lost_pixels(shop.trial)
+        shop.remove_unfinished()
 
     def _make_parts(self, plan: Plan, cut: Cut, stop: StopRequest) -> Plan:
         """Make what is missing, in smaller steps where the memory runs out."""
@@ -290,7 +314,8 @@ class _Run:
             # Whole and on the disk: from here on it takes the place of the parts, and their room.
             remove_parts(shop.folder)
             self.keeps_something = self._durable
-            make_cog(shop.assembled, shop.writing, job.layout)
+            warning = make_cog(shop.assembled, shop.writing, job.layout)
+            self.warnings += [warning] if warning else []
             if job.layout.lossless:
                 same_pixels(shop.writing, shop.assembled)
             finished = shop.writing

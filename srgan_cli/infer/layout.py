@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,3 +128,29 @@ class Layout:
             if self.compress in _WITH_PREDICTOR:
                 options["PREDICTOR"] = "YES"
         return {**options, **self.creation_options}
+
+
+@contextmanager
+def ignored_options(creation_options: Mapping[str, str]) -> Iterator[None]:
+    """Refuse after the block what GDAL has only warned of: an option that it does not know.
+
+    Raises:
+        RefusedError: GDAL ignored one of the options, or its value.
+    """
+    heard: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: heard.append(record.getMessage())  # type: ignore[method-assign]  # one line
+    logger = logging.getLogger("rasterio")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+    for text in heard:
+        named = [name for name in creation_options if name in text]
+        if named and "creation option" in text:
+            name = named[0]
+            raise RefusedError(
+                f"--co {name}={creation_options[name]}: {text.removeprefix('CPLE_NotSupported in ')}",
+                "check its spelling against GDAL's documentation of the format",
+            )

@@ -96,6 +96,7 @@ class Sink:
     ) -> None:
         self.path, self._shape, self._layout, self._quantise = path, shape, layout, quantiser
         self.samples = Samples()
+        self._masked = False
         colours = [source.dataset.colorinterp[band - 1] for band in source.bands]
         profile = {
             "driver": "GTiff",
@@ -115,15 +116,16 @@ class Sink:
         try:
             self._dataset = rasterio.open(str(path), "w", **profile)
         except (RasterioError, ValueError, TypeError) as err:
-            raise RefusedError(
-                f"the output cannot be made: {reason(err)}", "check --co, --compress and --dtype"
-            ) from err
+            raise RefusedError(f"the output cannot be made: {reason(err)}", _CHECK) from err
         self._expected = dict(profile)
         copy_metadata(source.dataset, source.bands, self._dataset, quantiser.scale, provenance)
 
     @property
     def fills_gaps(self) -> bool:
         """Whether windows that are never written read as invalid pixels, as GDAL fills them."""
+        if self._shape.mask and not self._masked:
+            # The mask is made when it is first written.
+            return False
         fill = self._quantise.fill
         return self._expected.get("nodata") is not None or bool(fill == 0)
 
@@ -134,6 +136,7 @@ class Sink:
             self._dataset.write(values, window=window)
             if valid is not None:
                 self._dataset.write_mask(valid, window=window)
+                self._masked = True
         except RasterioError as err:
             raise SrganError(f"cannot write {self.path}: {reason(err)}", _ROOM) from err
         self.samples.remember(box, values)
@@ -179,6 +182,37 @@ class Sink:
             raise SrganError(f"{path}: verification failed: {reason(err)}", _ROOM) from err
 
 
+def try_out(sink: Sink, shape: OutputShape) -> None:
+    """Write one value everywhere, close, and see whether it comes back.
+
+    Raises:
+        RefusedError: It does not: the file can be opened, but not be written in that way.
+    """
+    values = np.full((shape.bands, shape.height, shape.width), 7, dtype=shape.dtype)
+    try:
+        with writing_env():
+            sink.write(Box(0, 0, shape.height, shape.width), values, None)
+            sink.close()
+    except SrganError as err:
+        raise RefusedError(f"the output cannot be made: {err.message}", _CHECK) from err
+    finally:
+        sink.abandon()
+    refuse_lost_pixels(sink.path)
+
+
+def refuse_lost_pixels(path: Path) -> None:
+    """Refuse when nothing comes back from a file: GDAL's threads do not tell what went wrong."""
+    try:
+        with rasterio.open(str(path)) as written:
+            if written.read().any():
+                return
+            reasons = f"{written.dtypes[0]} pixels do not come back with these options"
+    except RasterioError as err:
+        reasons = reason(err)
+    raise RefusedError(f"the output cannot be made: {reasons}", _CHECK)
+
+
+_CHECK = "check --co, --compress and --dtype"
 _ROOM = "free some space, or choose another OUTPUT"
 
 

@@ -31,6 +31,8 @@ class Workshop:
         """All parts in one file, before it gets its name or becomes a COG."""
         self.writing = self.folder / "writing.tif"
         """A file that is not finished."""
+        self.trial = self.folder / "writing.tif.cog"
+        """A small one."""
 
     def resume(self, facts: Facts) -> tuple[Manifest | None, list[Part], list[str]]:
         """What there is to go on with: manifest, parts, and names of damaged parts.
