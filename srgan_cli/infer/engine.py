@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srgan_cli.infer.feed import Batch, feed, segment_px
-from srgan_cli.infer.geometry import Grid, Segment, Tile
+from srgan_cli.infer.geometry import Box, Grid, Segment, Tile
 from srgan_cli.infer.network import Finish, Network, Pending
 from srgan_cli.infer.parts import Done, Part, PartWriter
 from srgan_cli.infer.plan import Plan
@@ -179,10 +179,14 @@ class _Line:
         for batch in ahead(self._reader, batches):
             if self._asked_to_stop:
                 break
-            pending = self._network.start(batch.windows, self._finish) if batch.num_full else None
+            pending = self._start(batch) if batch.num_full else None
             self._answers.append((batch, pending))
             while len(self._answers) > (_BEHIND if self._network.runs_ahead else 0):
                 self._deliver()
+
+    def _start(self, batch: Batch) -> Pending:
+        parts = self._work.plan.parts
+        return self._network.start(batch.windows, parts, batch.starts, self._finish)
 
     def _settle(self) -> None:
         """Wait for everything that is on its way."""
@@ -212,14 +216,15 @@ class _Store:
         self._begun = 0.0
 
     def add(self, batch: Batch, sr: NDArray[Any] | None) -> None:
-        """Store the tiles of a batch, SR windows (B, C, h * s, w * s) being those of the full ones."""
+        """Store the tiles of a batch, SR parts (B, C, h * s, w * s) being those of the full ones."""
         index = 0
         for tile, valid in batch.tiles:
             part = self._open(tile)
             if sr is None or not valid.any():
                 part.add_empty(tile.core)
                 continue
-            self._add_full(part, tile, valid, batch.windows[index], sr[index])
+            begun = Box(*batch.starts[index], 0, 0)
+            self._add_full(part, tile, valid, batch.windows[index], sr[index], begun)
             index += 1
         if time.monotonic() - self._begun > SEAL_SECONDS:
             self.seal()
@@ -231,11 +236,13 @@ class _Store:
         valid: NDArray[np.bool_],
         lr: NDArray[np.float32],
         sr: NDArray[Any],
+        begun: Box,
     ) -> None:
         quantiser = self._work.plan.quantiser
         rows, cols = tile.core.within(tile.window)
         scale = quantiser.scale
-        sr_rows, sr_cols = tile.core.scaled(scale).within(tile.window.scaled(scale))
+        inside = Box(rows.start, cols.start, tile.core.height, tile.core.width)
+        sr_rows, sr_cols = inside.scaled(scale).within(begun.scaled(scale))
         sr_core = sr[:, sr_rows, sr_cols]
         if self._observer is not None:
             self._observer.add(tile, lr[:, rows, cols], sr_core, valid)

@@ -27,6 +27,9 @@ class Batch:
     windows: NDArray[np.float32]
     """(B, C, h, w) of the tiles with valid pixels, in network units; filled up to the batch size."""
 
+    starts: tuple[tuple[int, int], ...]
+    """Row and column in each window where the part begins that is enlarged."""
+
     @property
     def num_full(self) -> int:
         """Tiles with a valid pixel."""
@@ -59,11 +62,23 @@ def feed(plan: Plan, source: Source, segments: Iterable[Segment]) -> Iterator[Ba
 
 def _stacked(items: list[Any], plan: Plan) -> Batch:
     windows = [window for _, _, window in items if window is not None]
+    starts = [_start(tile, plan) for tile, _, window in items if window is not None]
     tiles = tuple((tile, valid) for tile, valid, _ in items)
     if not windows:
-        return Batch(tiles, np.empty((0, 0, 0, 0), dtype=np.float32))
-    windows += [windows[-1]] * (plan.batch - len(windows))
-    return Batch(tiles, np.stack(windows) if len(windows) > 1 else windows[0][None])
+        return Batch(tiles, np.empty((0, 0, 0, 0), dtype=np.float32), ())
+    missing = plan.batch - len(windows)
+    windows += [windows[-1]] * missing
+    starts += [starts[-1]] * missing
+    stacked = np.stack(windows) if len(windows) > 1 else windows[0][None]
+    return Batch(tiles, stacked, tuple(starts))
+
+
+def _start(tile: Tile, plan: Plan) -> tuple[int, int]:
+    core, window, parts = tile.core, tile.window, plan.parts
+    return (
+        parts.start(core.row - window.row, parts.height, window.height),
+        parts.start(core.col - window.col, parts.width, window.width),
+    )
 
 
 def _windows(

@@ -20,6 +20,8 @@ _REFERENCE_PX = 192
 _PATCH_PX = 16
 _MAX_PATCHES = 8
 
+Predict = Callable[[Tensor, Box], Tensor]
+Read = Callable[[Box], tuple[Tensor, NDArray[np.bool_]]]
 HaloMode = Literal["exact", "measured", "given", "whole"]
 
 
@@ -39,16 +41,15 @@ class Budget:
     """What the measurement may cost."""
 
     max_window_px: int
-    """Side of the largest input that fits the memory."""
+    """Side of the largest input that fits the memory, of which a patch is enlarged."""
     max_pixels: int
     """LR pixels that may go through the network, so that it costs less than the scene itself."""
 
 
 def measured_halo(
-    predict: Callable[[Tensor], Tensor],
-    read: Callable[[Box], tuple[Tensor, NDArray[np.bool_]]],
+    predict: Predict,
+    read: Read,
     shape: tuple[int, int],
-    scale: int,
     exact_px: int,
     tolerance: float,
     budget: Budget,
@@ -61,10 +62,10 @@ def measured_halo(
     below the receptive field is good enough the largest affordable one is returned with its error.
 
     Args:
-        predict: LR (1, C, h, w) in network units -> SR in units of its own.
+        predict: LR (1, C, h, w) in network units, and a box of it -> SR of that box, in units of
+            its own.
         read: The network input of a box and its valid pixels.
         shape: Rows and columns of the scene.
-        scale: SR pixels per LR pixel along a side.
         exact_px: The receptive field.
         tolerance: In the units of `predict`.
         budget: Limits the number of patches, one at least, and the halo that they are compared with.
@@ -75,12 +76,12 @@ def measured_halo(
     side = min(_PATCH_PX + 2 * reference_px, *shape)
     wanted = min(max(budget.max_pixels // side**2, 1), _MAX_PATCHES)
     patches = _patches(read, shape, wanted, multiple_px)
-    best = [_predict_patch(predict, read, box, reference_px, shape, scale) for box in patches]
+    best = [_predict_patch(predict, read, box, reference_px, shape) for box in patches]
     residual = 0.0
     # From the cheapest on: most scenes need no more than the first.
     tried = [px for px in CANDIDATES_PX if px < reference_px]
     for px in tried:
-        found = (_predict_patch(predict, read, box, px, shape, scale) for box in patches)
+        found = (_predict_patch(predict, read, box, px, shape) for box in patches)
         errors = [(sr - target).abs().flatten() for sr, target in zip(found, best, strict=True)]
         residual = float(np.quantile(torch.cat(errors).numpy(), 0.999)) if errors else 0.0
         if residual <= tolerance:
@@ -91,7 +92,7 @@ def measured_halo(
 
 
 def _patches(
-    read: Callable[[Box], tuple[Tensor, NDArray[np.bool_]]],
+    read: Read,
     shape: tuple[int, int],
     wanted: int,
     multiple_px: int,
@@ -113,13 +114,8 @@ def _patches(
 
 
 def _predict_patch(
-    predict: Callable[[Tensor], Tensor],
-    read: Callable[[Box], tuple[Tensor, NDArray[np.bool_]]],
-    patch: Box,
-    halo_px: int,
-    shape: tuple[int, int],
-    scale: int,
+    predict: Predict, read: Read, patch: Box, halo_px: int, shape: tuple[int, int]
 ) -> Tensor:
     window = patch.grown(halo_px, *shape)
-    rows, cols = patch.scaled(scale).within(window.scaled(scale))
-    return predict(read(window)[0])[..., rows, cols]
+    place = Box(patch.row - window.row, patch.col - window.col, patch.height, patch.width)
+    return predict(read(window)[0], place)

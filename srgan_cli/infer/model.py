@@ -187,9 +187,10 @@ def _seconds_per_tile(network: Network, plan: Plan, source: Source) -> float:
     box = Box(0, 0, plan.grid.window_height, plan.grid.window_width)
     values, _ = source.read_filled(box, 0)
     lr = np.asarray(plan.quantiser.radiometry.to_network(values))[None].repeat(plan.batch, axis=0)
-    network(lr)
+    starts = [(0, 0)] * plan.batch
+    network.start(lr, plan.parts, starts).result()
     began = time.monotonic()
-    network(lr)
+    network.start(lr, plan.parts, starts).result()
     return (time.monotonic() - began) / plan.batch
 
 

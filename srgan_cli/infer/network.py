@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from srgan_cli.errors import RefusedError, SrganError
+from srgan_cli.infer.geometry import Box
 from srgan_cli.infer.options import Precision
 from srgan_cli.models import Generator
+from srgan_cli.models.parting import Parting, enlarging_reach_px, forward_part, parting
 
 Finish = Callable[[Tensor], Tensor]
 """What the device does to the SR before it leaves it."""
@@ -69,10 +71,37 @@ class Network:
         """
         return self.start(lr).result()
 
-    def start(self, lr: NDArray[np.float32] | Tensor, finish: Finish | None = None) -> Pending:
+    @property
+    def enlarging_reach_px(self) -> int:
+        """LR pixels around a part that its SR needs of the trunk's features."""
+        return enlarging_reach_px(self._generator)
+
+    def parting(self, input_px: tuple[int, int], core_px: tuple[int, int]) -> Parting:
+        """The parts of inputs of so many rows and columns that hold cores of such a size."""
+        return parting(self._generator, input_px, core_px)
+
+    def part(self, lr: Tensor, wanted: Box) -> Tensor:
+        """SR of one box of an input (1, C, h, w), on the CPU; the rest is not enlarged."""
+        height, width = (int(side) for side in lr.shape[-2:])
+        parts = self.parting((height, width), (wanted.height, wanted.width))
+        row = parts.start(wanted.row, parts.height, height)
+        col = parts.start(wanted.col, parts.width, width)
+        sr = self.start(lr, parts, [(row, col)]).result()
+        scale = self._generator.spec.scale
+        rows, cols = wanted.scaled(scale).within(Box(row, col, 0, 0).scaled(scale))
+        return sr[..., rows, cols]
+
+    def start(
+        self,
+        lr: NDArray[np.float32] | Tensor,
+        parts: Parting | None = None,
+        starts: Sequence[tuple[int, int]] = (),
+        finish: Finish | None = None,
+    ) -> Pending:
         """As a call, but the answer may be fetched later, while the device works on.
 
-        `finish` is applied to the SR on the device.
+        With `parts` it is that of one part of each image, beginning at `starts`. `finish` is
+        applied to it on the device.
 
         Raises:
             OutOfMemoryError: The batch does not fit.
@@ -82,7 +111,7 @@ class Network:
             if self.runs_ahead:
                 batch = batch.pin_memory()
             batch = batch.to(self.device, memory_format=self._layout, non_blocking=True)
-            return self._begin(batch, self.precision, finish)
+            return self._begin(_Question(batch, parts, starts, finish), self.precision)
         except (RuntimeError, MemoryError) as err:
             if not _is_out_of_memory(err):
                 raise
@@ -92,10 +121,10 @@ class Network:
                 "choose a smaller --tile or --batch",
             ) from err
 
-    def _begin(self, batch: Tensor, precision: str, finish: Finish | None) -> Pending:
-        sr = self._run(batch, precision)
+    def _begin(self, asked: _Question, precision: str) -> Pending:
+        sr = self._run(asked, precision)
         finite = sr.isfinite().all()
-        out = sr if finish is None else finish(sr)
+        out = sr if asked.finish is None else asked.finish(sr)
         done: torch.cuda.Event | None = None
         if self.runs_ahead:
             host = torch.empty(out.shape, dtype=out.dtype, pin_memory=True)
@@ -106,18 +135,23 @@ class Network:
             out = host
 
         def in_float32() -> Pending | None:
-            return None if precision == "fp32" else self._begin(batch, "fp32", finish)
+            return None if precision == "fp32" else self._begin(asked, "fp32")
 
         return Pending(out, finite, done, in_float32)
 
-    def _run(self, batch: Tensor, precision: str) -> Tensor:
+    def _run(self, asked: _Question, precision: str) -> Tensor:
         with torch.inference_mode():
             if precision == "bf16":
-                return self._run_bf16(batch)
+                return self._run_bf16(asked)
             with _exact_cudnn():
-                return _tensor(self._generator(batch))
+                return self._forward(asked)
 
-    def _run_bf16(self, batch: Tensor) -> Tensor:
+    def _forward(self, asked: _Question) -> Tensor:
+        if asked.parts is None:
+            return _tensor(self._generator(asked.lr))
+        return forward_part(self._generator, asked.lr, asked.parts, asked.starts)
+
+    def _run_bf16(self, asked: _Question) -> Tensor:
         kind = self.device.type
         plain_forward = type(self._last).forward
 
@@ -128,9 +162,19 @@ class Network:
         self._last.__dict__["forward"] = forward_in_float32
         try:
             with torch.autocast(kind, dtype=torch.bfloat16):
-                return _tensor(self._generator(batch)).float()
+                return self._forward(asked).float()
         finally:
             del self._last.__dict__["forward"]
+
+
+@dataclass(frozen=True)
+class _Question:
+    """A batch on the device, and what is wanted of it."""
+
+    lr: Tensor
+    parts: Parting | None
+    starts: Sequence[tuple[int, int]]
+    finish: Finish | None
 
 
 @dataclass

@@ -22,24 +22,17 @@ from srgan_cli.infer.bands import (
 )
 from srgan_cli.infer.geometry import Box, Grid, round_up
 from srgan_cli.infer.halo import AFFORDABLE_PX, Budget, Halo, measured_halo
+from srgan_cli.infer.memory import Memory
 from srgan_cli.infer.network import Network
 from srgan_cli.infer.options import AUTO_HALO, EXACT_HALO, InferOptions
 from srgan_cli.infer.quantise import Quantiser
 from srgan_cli.infer.sink import OutputShape
 from srgan_cli.infer.source import Source, fill_radius, holds
-from srgan_cli.models import GeneratorSpec
+from srgan_cli.models.parting import Parting
 from srgan_cli.weights import WeightsInfo
 
 _INTEGERS = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
 _DTYPES = (*_INTEGERS, "float32", "float64")
-_CPU_BYTES = 720 * 2**20
-_LIVE_MAPS = 2.5
-"""Feature maps of the output's size that exist at the same time."""
-_LIVE_OUTPUTS = 4
-"""Copies of the output tile in the same unit: in the network, and on their way to the disk."""
-_MAX_WINDOW_PX = 4096
-_MAX_CORE_PX = 1024
-"""Larger tiles gain little speed, and what is lost with a killed process and held in memory grows."""
 CORE_MULTIPLE_PX = 16
 """Cores can be halved a few times when the memory runs out."""
 _LEAST_CORE_PX = 8
@@ -111,6 +104,8 @@ class Plan:
     quantiser: Quantiser
     output: OutputShape
     batch: int
+    parts: Parting
+    """What of every window is enlarged."""
     warnings: tuple[str, ...]
 
     @property
@@ -152,9 +147,9 @@ def find_cut(
     Raises:
         RefusedError: The network cannot work in tiles, and the scene does not fit one.
     """
-    spec, batch = settled.info.spec, options.batch or 1
-    limit = window_limit(spec, network.device, batch)
-    multiple = network.size_multiple
+    batch, multiple = options.batch or 1, network.size_multiple
+    memory = Memory(settled.info.spec, network.device, batch)
+    limit = memory.largest_input_px
     longest = max(source.height, source.width)
     if longest <= (options.tile_px or limit):
         # Nothing is cut: the halo does not matter.
@@ -164,12 +159,11 @@ def find_cut(
     if options.tile_px is None and unaffordable and longest <= limit * _STRETCH:
         # One larger window costs less than tiles with wide margins, and the measurement.
         return Cut(round_up(longest, multiple), Halo(0, "whole"), field_px, batch)
-    halo = _halo(source, network, settled, field_px, options, limit)
+    halo = _halo(source, network, settled, field_px, options, memory)
     granule = math.lcm(CORE_MULTIPLE_PX, multiple)
     if options.tile_px is None:
-        core = max((limit - 2 * halo.px) // granule, 1) * granule
-        core = max(core, round_up(halo.px, granule))
-        core = min(core, round_up(_MAX_CORE_PX, granule))
+        scene = (source.height, source.width)
+        core = memory.largest_core_px(scene, halo.px, network.enlarging_reach_px, granule)
     else:
         core = round_up(options.tile_px, granule)
     return Cut(core, halo, field_px, batch)
@@ -186,8 +180,23 @@ def make_plan(source: Source, network: Network, settled: Settled, cut: Cut) -> P
         )
     multiple = network.size_multiple
     grid = Grid(source.height, source.width, cut.core_px, halo.px, multiple)
-    quantiser, output = settled.quantiser, settled.output
-    return Plan(grid, halo, cut.receptive_field_px, quantiser, output, cut.batch, tuple(warnings))
+    window = (grid.window_height, grid.window_width)
+    # Where a window reaches from one edge of the scene to the other, all between them is core.
+    core = [
+        side if seen == side else cut.core_px
+        for seen, side in zip(window, (source.height, source.width), strict=True)
+    ]
+    parts = network.parting(window, (core[0], core[1]))
+    return Plan(
+        grid=grid,
+        halo=halo,
+        receptive_field_px=cut.receptive_field_px,
+        quantiser=settled.quantiser,
+        output=settled.output,
+        batch=cut.batch,
+        parts=parts,
+        warnings=tuple(warnings),
+    )
 
 
 def _output(
@@ -225,25 +234,13 @@ def _tolerance(options: InferOptions, quantiser: Quantiser, sample: NDArray[np.f
     return 1e-4 * span
 
 
-def window_limit(spec: GeneratorSpec, device: torch.device, batch: int) -> int:
-    """The side of the largest window, in LR pixels, whose feature maps fit the memory."""
-    budget = _CPU_BYTES
-    if device.type == "cuda":
-        budget = torch.cuda.mem_get_info(device)[0] // 2
-    large = spec.n_channels * spec.scale**2
-    dense = spec.n_channels + 5 * spec.growth_channels
-    outputs = spec.out_bands * spec.scale**2
-    per_pixel = 4 * batch * (_LIVE_MAPS * max(large, dense) + _LIVE_OUTPUTS * outputs)
-    return min(math.isqrt(int(budget / per_pixel)), _MAX_WINDOW_PX)
-
-
 def _halo(
     source: Source,
     network: Network,
     settled: Settled,
     field_px: int | None,
     options: InferOptions,
-    limit_px: int,
+    memory: Memory,
 ) -> Halo:
     info = settled.info
     if field_px is None:
@@ -267,14 +264,20 @@ def _halo(
         values, valid = source.read_filled(box, fill_radius(field_px))
         return torch.from_numpy(np.asarray(radiometry.to_network(values))[None]), valid
 
-    def predict(lr: Tensor) -> Tensor:
+    def predict(lr: Tensor, wanted: Box) -> Tensor:
         # The offset cancels out in the errors, which are then in stored units, band by band.
-        return radiometry.difference_to_stored(network(lr))
+        return radiometry.difference_to_stored(network.part(lr, wanted))
 
     shape = (source.height, source.width)
-    budget = Budget(int(limit_px * _STRETCH), int(source.height * source.width * _SEARCH_SHARE))
+    pixels = int(source.height * source.width * _SEARCH_SHARE)
     px, residual = measured_halo(
-        predict, read, shape, info.scale, field_px, settled.tolerance, budget, multiple
+        predict,
+        read,
+        shape,
+        field_px,
+        settled.tolerance,
+        Budget(memory.largest_window_px, pixels),
+        multiple,
     )
     if px == field_px:
         return Halo(px, "exact")

@@ -39,7 +39,7 @@ def short_of_memory(
     monkeypatch: pytest.MonkeyPatch, model: Model, fits: Callable[[tuple[int, ...]], bool], err: str
 ) -> list[tuple[int, ...]]:
     """The network raises for inputs that do not fit; the shapes that ran."""
-    forward, ran = type(model.generator).forward, []
+    forward, ran = type(model.generator).residual, []
 
     def limited(generator: Any, lr: torch.Tensor) -> torch.Tensor:
         shape = tuple(lr.shape)
@@ -48,7 +48,7 @@ def short_of_memory(
         ran.append(shape)
         return forward(generator, lr)
 
-    monkeypatch.setattr(type(model.generator), "forward", limited)
+    monkeypatch.setattr(type(model.generator), "residual", limited)
     return ran
 
 
@@ -267,11 +267,11 @@ def test_a_device_that_runs_ahead_makes_the_same_file(
     model.infer_file(source, tmp_path / "a.tif", options)
     begin, finishes = Network._begin, []
 
-    def on_host(network: Network, batch: torch.Tensor, precision: str, finish: Any) -> Any:
-        finishes.append(finish)
+    def on_host(network: Network, asked: Any, precision: str) -> Any:
+        finishes.append(asked.finish)
         with monkeypatch.context() as plain:
             plain.setattr(Network, "runs_ahead", False)
-            return begin(network, batch, precision, finish)
+            return begin(network, asked, precision)
 
     monkeypatch.setattr(Network, "runs_ahead", True)
     monkeypatch.setattr(Network, "_begin", on_host)
