@@ -43,6 +43,7 @@ from srgan_cli.weights import WeightsInfo, save_weights
 NETWORKS = {
     "rrdb": {"block_type": "rrdb", "n_channels": 32, "n_blocks": 4},
     "compact": {"block_type": "res", "n_channels": 16, "n_blocks": 2, "large_kernel_size": 3},
+    "tiny": {"block_type": "res", "n_channels": 8, "n_blocks": 1, "large_kernel_size": 3},
     "default": {"block_type": "res", "n_channels": 64, "n_blocks": 16},
 }
 """`rrdb`: what OpenSR-SRGAN's users have, made small. `compact`: reading and writing dominate."""

@@ -204,7 +204,7 @@ def test_what_gdal_does_not_take_is_refused_before_the_first_tile(
     monkeypatch.setattr(type(model.generator), "residual", None)
     for words, given in {
         "--co COMPRESS=GUESSED: 'GUESSED' is an unexpected value": {"COMPRESS": "GUESSED"},
-        "--co COMPRES=LZW: .* does not support creation option COMPRES": {"COMPRES": "LZW"},
+        "--co BLOKSIZE=LZW: .* does not support creation option BLOKSIZE": {"BLOKSIZE": "LZW"},
         "the .* cannot be made: .*(come back|JPEG|JpegSet|Read failed|IReadBlock)": {
             "COMPRESS": "JPEG"
         },
