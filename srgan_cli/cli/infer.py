@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from srgan_cli.errors import RefusedError
+from srgan_cli.errors import RefusedError, StoppedError
 
 if TYPE_CHECKING:
     from srgan_cli.infer.options import InferResult
@@ -43,7 +47,7 @@ def infer(
         typer.Option(
             min=1,
             metavar="PX",
-            help="LR pixels kept per tile, rounded up to whole output blocks; default: by memory.",
+            help="LR pixels kept per tile, rounded up to a multiple of 16; default: by memory.",
         ),
     ] = None,
     halo: Annotated[
@@ -71,11 +75,21 @@ def infer(
     batch: Annotated[
         int | None, typer.Option(min=1, help="Tiles per run of the network; default 1.")
     ] = None,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda[:N]")] = "auto",
+    device: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|cpu|cuda[:N]|cuda:all",
+            help="Several GPUs share the scene: cuda:0,cuda:1 or cuda:all.",
+        ),
+    ] = "auto",
     precision: Annotated[
         Literal["auto", "fp32", "bf16"],
         typer.Option(help="bf16 is faster and slightly less exact; auto = fp32."),
     ] = "auto",
+    format_: Annotated[
+        Literal["gtiff", "cog"],
+        typer.Option("--format", help="cog: cloud-optimised, with overviews."),
+    ] = "gtiff",
     compress: Annotated[
         Compress, typer.Option(help="Compression of OUTPUT, at its fastest level.")
     ] = "deflate",
@@ -84,6 +98,14 @@ def infer(
         typer.Option("--co", metavar="NAME=VALUE", help="GDAL creation option; repeatable."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume/--no-resume",
+            " /--restart",
+            help="Go on with what an interrupted run of this command finished, or discard it.",
+        ),
+    ] = True,
     force: Annotated[
         bool,
         typer.Option("--force", help="Go on where values do not fit the weights or disk is short."),
@@ -113,14 +135,17 @@ def infer(
         batch=batch,
         device=device,
         precision=precision,
+        format=format_,
         compress=compress,
         creation_options=_parse_creation_options(co or []),
         overwrite=overwrite,
+        resume=resume,
         force=force,
         dry_run=dry_run,
     )
     model = load(weights, parse_window(attention_window))
-    result = model.infer_file(input_path, output_path, options, console.progress)
+    with _named_command():
+        result = model.infer_file(input_path, output_path, options, console.progress)
     for warning in result.warnings:
         console.warn(warning)
     if as_json:
@@ -130,6 +155,18 @@ def infer(
     else:
         console.note(describe(result))
         console.answer(result.output)
+
+
+@contextmanager
+def _named_command() -> Iterator[None]:
+    """The hint of an interrupted run names the command that goes on."""
+    try:
+        yield
+    except StoppedError as err:
+        # To go on, not to begin anew once more.
+        words = [word for word in sys.argv[1:] if word not in ("--restart", "--no-resume")]
+        err.hint = f"{err.hint}: {shlex.join(['srgan', *words])}"
+        raise
 
 
 def json_text(result: InferResult) -> str:
@@ -155,9 +192,10 @@ def describe(result: InferResult) -> str:
         f"bands    {', '.join(map(str, result.bands))}",
         f"halo     {halo}",
         f"tiles    {result.num_tiles} of {result.tile_px} px, window {cols} x {rows} px, "
-        f"{result.skipped_tiles} without data",
+        f"{result.skipped_tiles} without data"
+        + (f", {result.resumed_tiles} were there already" if result.resumed_tiles else ""),
         f"device   {result.device}, {result.precision}",
-        f"disk     up to {result.raw_bytes / 1e6:.1f} MB",
+        f"disk     up to {2 * result.raw_bytes / 1e6:.1f} MB while it is made",
         f"time     {result.seconds:.1f} s{' (estimated)' if result.dry_run else ''}",
     ]
     return "\n".join(lines)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 DeviceName = str
-"""auto, cpu, cuda or cuda:N."""
+"""auto, cpu, cuda, cuda:N; several GPUs share the scene as cuda:0,cuda:1 or cuda:all."""
 Precision = Literal["auto", "fp32", "bf16"]
 
 AUTO_HALO = "auto"
@@ -25,19 +25,23 @@ class InferOptions:
     dtype: str | None = None
     """Output dtype; None = that of the input."""
     tile_px: int | None = None
-    """LR pixels kept per tile, rounded up to whole output blocks; None = by memory."""
+    """LR pixels kept per tile along a side, rounded up to a multiple of 16; None = by memory."""
     halo: str | int = AUTO_HALO
     """`auto`, `exact`, or LR pixels."""
     tolerance: float | None = None
     """Error that `auto` may leave, in stored units; None = half an output step."""
     batch: int | None = None
-    """Windows per run of the network; None = 1 on the CPU, 4 elsewhere."""
+    """Windows per run of the network; None = 1."""
     device: DeviceName = "auto"
     precision: Precision = "auto"
+    format: str = "gtiff"
+    """`gtiff`, or `cog`: a cloud-optimised GeoTIFF with overviews."""
     compress: str = "deflate"
     creation_options: Mapping[str, str] = field(default_factory=dict)
     """GDAL creation options of the output, names in capitals; they win over everything else."""
     overwrite: bool = False
+    resume: bool = True
+    """Go on with what an interrupted inference of the same output finished; else discard it."""
     force: bool = False
     """Go on where values do not fit the weights, or the disk looks too small."""
     dry_run: bool = False
@@ -77,6 +81,8 @@ class InferResult:
     num_tiles: int
     skipped_tiles: int
     """Tiles without a valid pixel."""
+    resumed_tiles: int
+    """Tiles that an interrupted inference had finished."""
     device: str
     precision: str
     raw_bytes: int
@@ -85,6 +91,9 @@ class InferResult:
     """Spent; with `dry_run` estimated."""
     weights_sha256: str
     version: str
+    format: str = "gtiff"
+    tally: Mapping[str, Any] | None = None
+    """What an observer noted about the tiles."""
     warnings: tuple[str, ...] = ()
     dry_run: bool = False
 

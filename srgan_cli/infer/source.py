@@ -17,7 +17,7 @@ from rasterio.errors import NodataShadowWarning, NotGeoreferencedWarning
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
-from srgan_cli.data.rasters import fill_nearest, image_bands, open_raster, read_pixels
+from srgan_cli.data.rasters import fill_nearest, image_bands, open_raster, read_pixels, valid_mask
 from srgan_cli.errors import RefusedError
 from srgan_cli.infer.geometry import Box
 
@@ -142,6 +142,16 @@ class Source:
         if self._alpha and MaskFlags.alpha not in self._flags:
             valid &= read_pixels(self.dataset, window, [self._alpha])[0][0] != 0
         return values, valid
+
+    def masked_out(self, box: Box) -> bool:
+        """Whether a mask tells that no pixel of a box is valid; cheaper than reading them.
+
+        False where only the values could tell.
+        """
+        if not self.has_mask:
+            return False
+        window = Window(box.col, box.row, box.width, box.height)
+        return not valid_mask(self.dataset, window, self.bands).any()
 
     def read_filled(self, box: Box, fill_px: int) -> tuple[Values, Mask]:
         """As `read`, with invalid pixels taken from the nearest valid one.

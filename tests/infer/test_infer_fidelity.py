@@ -269,6 +269,27 @@ def test_a_scene_without_valid_pixels(
         assert not out.dataset_mask().any()
 
 
+@pytest.mark.parametrize("kind", ["nodata", "mask", "nan"])
+def test_blocks_that_are_never_written_read_as_invalid(
+    make_model: Callable[..., Model],
+    make_raster: Callable[..., Path],
+    infer: Callable,
+    ground: Callable,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    monkeypatch.setattr("srgan_cli.infer.layout.BLOCK_PX", 32)
+    monkeypatch.setattr("srgan_cli.infer.assembly._CHUNK_BYTES", 1)
+    valid = np.zeros((90, 100), dtype=bool)
+    valid[60:70, 50:80] = True
+    data = ground(2, 90, 100).astype("float32" if kind == "nan" else "uint16")
+    data[:, ~valid] = {"nodata": 9, "mask": 5, "nan": np.nan}[kind]
+    keys = {"nodata": {"nodata": 9}, "mask": {"mask": valid}, "nan": {}}[kind]
+    with infer(make_model(), make_raster(data=data, **keys), tile_px=16) as out:
+        seen = ~np.isnan(out.read(1)) if kind == "nan" else out.dataset_mask() != 0
+        np.testing.assert_array_equal(seen, valid.repeat(2, 0).repeat(2, 1))
+
+
 def test_alpha_masks_and_is_not_an_image_band(
     make_model: Callable[..., Model],
     make_raster: Callable[..., Path],
