@@ -60,6 +60,9 @@ class Observer(Protocol):
     def merge(self, noted: dict[str, Any]) -> None:
         """Add what another observer noted."""
 
+    def tags(self) -> dict[str, str]:
+        """Tags of the output that tell of it."""
+
 
 MakeObserver = Callable[[Plan], Observer]
 

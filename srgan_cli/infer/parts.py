@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -291,14 +291,3 @@ class Done:
 def _tiles(parts: list[Part]) -> Iterator[Stored]:
     for part in parts:
         yield from part.tiles
-
-
-def merged(parts: list[Part], empty: Any) -> Mapping[str, Any] | None:
-    """The tallies of all parts, merged in order into the observer `empty`; None without one."""
-    if empty is None:
-        return None
-    for part in parts:
-        if part.tally is not None:
-            empty.merge(part.tally)
-    tally: Mapping[str, Any] = empty.as_dict()
-    return tally

@@ -375,6 +375,9 @@ class Counter:
     def as_dict(self) -> dict[str, Any]:
         return dict(self.noted)
 
+    def tags(self) -> dict[str, str]:
+        return {"SRGAN_COUNTED": str(self.noted["tiles"])}
+
     def merge(self, noted: dict[str, Any]) -> None:
         for name, value in noted.items():
             self.noted[name] += value
@@ -413,6 +416,8 @@ def test_an_observer_sees_every_tile_once_across_processes(
         assert not list(folder_of(out).glob("*.bin")), "the assembled file has taken their place"
     result = run()
     assert result.tally == pytest.approx(expected.tally)
+    with rasterio.open(out) as written:
+        assert written.tags()["SRGAN_COUNTED"] == str(expected.tally["tiles"])
     assert result.skipped_tiles == expected.skipped_tiles
 
 
