@@ -141,6 +141,19 @@ class _Run:
 
     def whole(self) -> Made:
         """All of it."""
+        manifest = self._look_around()
+        with stop_request(REMOVED, START_AGAIN) as stop:
+            try:
+                made = self._from(manifest, stop)
+            except KeyboardInterrupt:
+                if stop and self.keeps_something:
+                    raise stop.stopped(self.kept, GO_ON) from None
+                raise
+        self.shop.remove()
+        return made
+
+    def _look_around(self) -> Manifest | None:
+        """What there is to go on with, and whether there is room for the rest."""
         job, shop = self.job, self.shop
         if not job.options.resume:
             shop.clear()
@@ -153,23 +166,19 @@ class _Run:
             if shop.assembled.exists():
                 kept += shop.assembled.stat().st_size
             refuse_full_disk(job.output.parent, job.settled.output.raw_bytes, kept)
-        cut = manifest.cut if manifest else self._find_cut(job.options)
+        return manifest
+
+    def _from(self, manifest: Manifest | None, stop: StopRequest) -> Made:
+        cut = manifest.cut if manifest else self._find_cut(self.job.options)
         plan = self._plan(cut)
         self._try_layout(plan)
+        if stop:
+            self._end(stop)
         resumed = sum(len(part.tiles) for part in self.parts)
-        with stop_request(REMOVED, START_AGAIN) as stop:
-            try:
-                if not shop.assembled.exists():
-                    plan = self._make_parts(plan, cut, stop)
-                    self._assemble(plan, stop)
-                skipped, tally = self._publish()
-            except SrganError:
-                raise
-            except KeyboardInterrupt:
-                if stop and self.keeps_something:
-                    raise stop.stopped(self.kept, GO_ON) from None
-                raise
-        shop.remove()
+        if not self.shop.assembled.exists():
+            plan = self._make_parts(plan, cut, stop)
+            self._assemble(plan, stop)
+        skipped, tally = self._publish()
         return Made(plan, skipped, resumed, tally, self.warnings)
 
     def _find_cut(self, options: InferOptions) -> Cut:

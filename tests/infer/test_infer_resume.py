@@ -184,6 +184,21 @@ def test_a_signal_before_anything_is_finished_leaves_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["in.tif"]
 
 
+def test_a_signal_while_the_halo_is_measured_leaves_nothing(
+    model: Model, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find_cut = job_module.find_cut
+
+    def signalled(*args: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return find_cut(*args)
+
+    monkeypatch.setattr(job_module, "find_cut", signalled)
+    with pytest.raises(StoppedError, match="stopped by SIGTERM; the unfinished output was removed"):
+        model.infer_file(source, tmp_path / "out.tif", TILES)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.tif"]
+
+
 def test_a_stop_while_writing_keeps_all_tiles(
     model: Model, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
