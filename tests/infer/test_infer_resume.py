@@ -122,6 +122,25 @@ def test_a_resumed_inference_ends_in_the_same_bytes(
     assert left - {"in.tif", "masked.tif"} == {"whole.tif", "out.tif"}, "nothing is left behind"
 
 
+@pytest.mark.parametrize("seconds", [-1.0, 1e9])
+def test_what_took_long_is_put_on_the_disk(
+    model: Model, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    expected = whole(model, source, tmp_path / "whole.tif")
+    monkeypatch.setattr("srgan_cli.infer.engine._SYNC_SECONDS", seconds)
+    fsync, synced = os.fsync, []
+
+    def noted(handle: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{handle}"))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    interrupted(monkeypatch, model, source, tmp_path / "out.tif")
+    parts = [name for name in synced if "0000" in Path(name).name]
+    assert bool(parts) == (seconds < 0)
+    assert whole(model, source, tmp_path / "out.tif") == expected
+
+
 def test_what_is_finished_is_not_made_again(
     model: Model, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
