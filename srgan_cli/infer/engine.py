@@ -28,6 +28,8 @@ from srgan_cli.signals import StopRequest
 
 SEAL_SECONDS = 30.0
 """So much work at most is lost with a killed process, or that of a strip if it takes less."""
+_SYNC_SECONDS = 1.0
+"""What was made in less is made again as soon as a busy disk would have it."""
 _BEHIND = 1
 """Batches that may wait for the writer, or on a device that runs ahead for their answer."""
 
@@ -59,6 +61,9 @@ class Observer(Protocol):
 
     def merge(self, noted: dict[str, Any]) -> None:
         """Add what another observer noted."""
+
+    def tags(self) -> dict[str, str]:
+        """Tags of the output that tell of it."""
 
 
 MakeObserver = Callable[[Plan], Observer]
@@ -264,7 +269,8 @@ class _Store:
         """Finish the part in work, if any."""
         if self._part is None:
             return
-        part = self._part.seal(None if self._observer is None else self._observer.as_dict())
+        tally = None if self._observer is None else self._observer.as_dict()
+        part = self._part.seal(tally, time.monotonic() - self._begun > _SYNC_SECONDS)
         self._part = None
         if part is not None:
             self._parts.append(part)

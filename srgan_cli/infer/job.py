@@ -16,12 +16,12 @@ import torch
 from srgan_cli.errors import RefusedError, SrganError, StoppedError
 from srgan_cli.files import sync_folder, write_text
 from srgan_cli.infer.assembly import assemble, make_cog, same_pixels
-from srgan_cli.infer.engine import MakeObserver, Work, make_parts
+from srgan_cli.infer.engine import MakeObserver, Observer, Work, make_parts
 from srgan_cli.infer.layout import Layout, ignored_options
 from srgan_cli.infer.manifest import Facts, Manifest
 from srgan_cli.infer.network import Network, OutOfMemoryError
 from srgan_cli.infer.options import InferOptions
-from srgan_cli.infer.parts import Part, PartReader, merged, remove_parts
+from srgan_cli.infer.parts import Part, PartReader, remove_parts
 from srgan_cli.infer.place import refuse_full_disk, refuse_output, remove_sidecars
 from srgan_cli.infer.plan import Cut, Plan, Settled, find_cut, make_plan
 from srgan_cli.infer.sink import Sink, refuse_lost_pixels, try_out
@@ -141,6 +141,19 @@ class _Run:
 
     def whole(self) -> Made:
         """All of it."""
+        manifest = self._look_around()
+        with stop_request(REMOVED, START_AGAIN) as stop:
+            try:
+                made = self._from(manifest, stop)
+            except KeyboardInterrupt:
+                if stop and self.keeps_something:
+                    raise stop.stopped(self.kept, GO_ON) from None
+                raise
+        self.shop.remove()
+        return made
+
+    def _look_around(self) -> Manifest | None:
+        """What there is to go on with, and whether there is room for the rest."""
         job, shop = self.job, self.shop
         if not job.options.resume:
             shop.clear()
@@ -153,23 +166,19 @@ class _Run:
             if shop.assembled.exists():
                 kept += shop.assembled.stat().st_size
             refuse_full_disk(job.output.parent, job.settled.output.raw_bytes, kept)
-        cut = manifest.cut if manifest else self._find_cut(job.options)
+        return manifest
+
+    def _from(self, manifest: Manifest | None, stop: StopRequest) -> Made:
+        cut = manifest.cut if manifest else self._find_cut(self.job.options)
         plan = self._plan(cut)
         self._try_layout(plan)
+        if stop:
+            self._end(stop)
         resumed = sum(len(part.tiles) for part in self.parts)
-        with stop_request(REMOVED, START_AGAIN) as stop:
-            try:
-                if not shop.assembled.exists():
-                    plan = self._make_parts(plan, cut, stop)
-                    self._assemble(plan, stop)
-                skipped, tally = self._publish()
-            except SrganError:
-                raise
-            except KeyboardInterrupt:
-                if stop and self.keeps_something:
-                    raise stop.stopped(self.kept, GO_ON) from None
-                raise
-        shop.remove()
+        if not self.shop.assembled.exists():
+            plan = self._make_parts(plan, cut, stop)
+            self._assemble(plan, stop)
+        skipped, tally = self._publish()
         return Made(plan, skipped, resumed, tally, self.warnings)
 
     def _find_cut(self, options: InferOptions) -> Cut:
@@ -280,6 +289,8 @@ class _Run:
         sink = Sink(
             shop.writing, job.source, output, job.layout, plan.quantiser, job.provenance(plan)
         )
+        parts = sorted(self.parts, key=lambda part: part.path)
+        observer = self._observed(plan, parts)
         rows = -(-output.height // job.layout.block_rows)
         try:
             with job.progress("write", rows) as bar:
@@ -289,17 +300,27 @@ class _Run:
                     if stop:
                         self._end(stop)
 
-                parts = sorted(self.parts, key=lambda part: part.path)
                 assemble(parts, reader, sink, output, job.layout, plan.quantiser.fill, check)
+            if observer is not None:
+                sink.add_tags(observer.tags())
             sink.close()
             sink.verify()
         finally:
             sink.abandon()
         skipped = sum(tile.empty for part in self.parts for tile in part.tiles)
-        observer = None if job.observe is None else job.observe(plan)
-        noted = {"skipped": skipped, "tally": merged(parts, observer)}
+        noted = {"skipped": skipped, "tally": None if observer is None else observer.as_dict()}
         write_text(self._noted, json.dumps(noted))
         _put(shop.writing, shop.assembled)
+
+    def _observed(self, plan: Plan, parts: list[Part]) -> Observer | None:
+        """What was noted about all parts, in one."""
+        if self.job.observe is None:
+            return None
+        observer = self.job.observe(plan)
+        for part in parts:
+            if part.tally is not None:
+                observer.merge(part.tally)
+        return observer
 
     @property
     def _noted(self) -> Path:

@@ -2,8 +2,8 @@
 
 A part is a run of neighbouring tiles of one strip: `PART.bin` with their stored values one tile
 after the other, (bands, rows, columns) each, and `PART.json`, which appears last and makes the part
-count. Both are on the disk before the next part begins; a process killed at any moment leaves
-whole parts and at most one unfinished file, which is never looked at.
+count. A process killed at any moment leaves whole parts and at most one unfinished file, which is
+never looked at.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +54,7 @@ class Part:
     tally: dict[str, Any] | None
     """What an observer noted about the tiles."""
 
-    def save(self) -> None:
+    def save(self, sync: bool) -> None:
         """Write the file that makes the part count."""
         values = {
             "bytes": self.num_bytes,
@@ -64,7 +64,13 @@ class Part:
             ],
             "tally": self.tally,
         }
-        write_text(self.path.with_suffix(".json"), json.dumps(values))
+        text, path = json.dumps(values), self.path.with_suffix(".json")
+        if sync:
+            write_text(path, text)
+            return
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
 
     @staticmethod
     def load(path: Path) -> Part:
@@ -142,11 +148,15 @@ class PartWriter:
             self._size += count
             left = left[count:]
 
-    def seal(self, tally: dict[str, Any] | None) -> Part | None:
-        """Finish the part and put it on the disk; None, and nothing there, without any tile."""
+    def seal(self, tally: dict[str, Any] | None, sync: bool) -> Part | None:
+        """Finish the part; None, and nothing there, without any tile.
+
+        With `sync` it outlives the machine, without it the process: what a power failure makes of
+        it does not pass the check of its bytes.
+        """
         part = Part(self._path, tuple(self._tiles), self._size, self._crc, tally)
         with _told(self._path):
-            if self._durable:
+            if self._durable and sync:
                 os.fsync(self._file.fileno())
             self._file.close()
             if not self._tiles:
@@ -154,8 +164,9 @@ class PartWriter:
                 return None
             self._temporary.replace(self._path)
             if self._durable:
-                sync_folder(self._path.parent)
-                part.save()
+                if sync:
+                    sync_folder(self._path.parent)
+                part.save(sync)
         return part
 
     def abandon(self) -> None:
@@ -291,14 +302,3 @@ class Done:
 def _tiles(parts: list[Part]) -> Iterator[Stored]:
     for part in parts:
         yield from part.tiles
-
-
-def merged(parts: list[Part], empty: Any) -> Mapping[str, Any] | None:
-    """The tallies of all parts, merged in order into the observer `empty`; None without one."""
-    if empty is None:
-        return None
-    for part in parts:
-        if part.tally is not None:
-            empty.merge(part.tally)
-    tally: Mapping[str, Any] = empty.as_dict()
-    return tally

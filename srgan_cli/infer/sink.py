@@ -141,6 +141,10 @@ class Sink:
             raise SrganError(f"cannot write {self.path}: {reason(err)}", _ROOM) from err
         self.samples.remember(box, values)
 
+    def add_tags(self, tags: Mapping[str, str]) -> None:
+        """Record what is known only now that every tile is made."""
+        self._dataset.update_tags(**tags)
+
     def close(self) -> None:
         """Write what GDAL still holds.
 

@@ -122,6 +122,25 @@ def test_a_resumed_inference_ends_in_the_same_bytes(
     assert left - {"in.tif", "masked.tif"} == {"whole.tif", "out.tif"}, "nothing is left behind"
 
 
+@pytest.mark.parametrize("seconds", [-1.0, 1e9])
+def test_what_took_long_is_put_on_the_disk(
+    model: Model, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    expected = whole(model, source, tmp_path / "whole.tif")
+    monkeypatch.setattr("srgan_cli.infer.engine._SYNC_SECONDS", seconds)
+    fsync, synced = os.fsync, []
+
+    def noted(handle: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{handle}"))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    interrupted(monkeypatch, model, source, tmp_path / "out.tif")
+    parts = [name for name in synced if "0000" in Path(name).name]
+    assert bool(parts) == (seconds < 0)
+    assert whole(model, source, tmp_path / "out.tif") == expected
+
+
 def test_what_is_finished_is_not_made_again(
     model: Model, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,6 +200,21 @@ def test_a_signal_before_anything_is_finished_leaves_nothing(
     with stop, pytest.raises(StoppedError, match="the unfinished output was removed") as caught:
         model.infer_file(source, out)
     assert "start again" in caught.value.hint
+    assert [path.name for path in tmp_path.iterdir()] == ["in.tif"]
+
+
+def test_a_signal_while_the_halo_is_measured_leaves_nothing(
+    model: Model, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find_cut = job_module.find_cut
+
+    def signalled(*args: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return find_cut(*args)
+
+    monkeypatch.setattr(job_module, "find_cut", signalled)
+    with pytest.raises(StoppedError, match="stopped by SIGTERM; the unfinished output was removed"):
+        model.infer_file(source, tmp_path / "out.tif", TILES)
     assert [path.name for path in tmp_path.iterdir()] == ["in.tif"]
 
 
@@ -375,6 +409,9 @@ class Counter:
     def as_dict(self) -> dict[str, Any]:
         return dict(self.noted)
 
+    def tags(self) -> dict[str, str]:
+        return {"SRGAN_COUNTED": str(self.noted["tiles"])}
+
     def merge(self, noted: dict[str, Any]) -> None:
         for name, value in noted.items():
             self.noted[name] += value
@@ -413,6 +450,8 @@ def test_an_observer_sees_every_tile_once_across_processes(
         assert not list(folder_of(out).glob("*.bin")), "the assembled file has taken their place"
     result = run()
     assert result.tally == pytest.approx(expected.tally)
+    with rasterio.open(out) as written:
+        assert written.tags()["SRGAN_COUNTED"] == str(expected.tally["tiles"])
     assert result.skipped_tiles == expected.skipped_tiles
 
 
