@@ -17,11 +17,11 @@ from srgan_cli import __version__
 from srgan_cli.data.rasters import gdal_env
 from srgan_cli.files import whole_file
 from srgan_cli.infer.engine import REMOVED, START_AGAIN, run_plan
-from srgan_cli.infer.geometry import Box
 from srgan_cli.infer.metadata import scaled_transform
 from srgan_cli.infer.network import Network, find_device
 from srgan_cli.infer.options import InferOptions, InferResult
 from srgan_cli.infer.plan import Plan, make_plan
+from srgan_cli.infer.products import Wanted
 from srgan_cli.infer.sink import (
     Layout,
     Sink,
@@ -75,6 +75,17 @@ class Model:
         """The generator on the device of the options."""
         return Network(self.generator, find_device(options.device), options.precision)
 
+    def source(self, path: str, options: InferOptions) -> Source:
+        """The scene, or the part of it that the options ask for, with the bands of the weights."""
+        pixel_m = (self.info.gsd_m, (self.info.gsd_m or 0) * self.info.scale)
+        wanted = Wanted(
+            names=self.info.band_names,
+            num_bands=self.info.spec.in_bands,
+            pixel_m=tuple(size for size in pixel_m if size),
+            numbered=bool(options.bidx),
+        )
+        return Source(path, wanted, options)
+
     def infer_file(
         self,
         src: str | Path,
@@ -100,7 +111,7 @@ class Model:
         output = Path(dst)
         layout = Layout(options.compress.lower(), options.creation_options)
         refuse_output(output, options.overwrite or options.dry_run)
-        with quiet_rasterio(), gdal_env(), Source(str(src)) as source:
+        with quiet_rasterio(), gdal_env(), self.source(str(src), options) as source:
             refuse_same_file(source, output)
             network = self.network(options)
             plan = make_plan(
@@ -158,7 +169,7 @@ class Model:
 
     def _result(self, source: Source, output: Path, plan: Plan, network: Network) -> InferResult:
         dataset, grid = source.dataset, plan.grid
-        transform = scaled_transform(dataset.transform, self.info.scale)
+        transform = scaled_transform(dataset.transform, self.info.scale, source.origin)
         return InferResult(
             input=source.path,
             output=str(output),
@@ -192,7 +203,7 @@ class Model:
 
 def _seconds_per_tile(network: Network, plan: Plan, source: Source) -> float:
     """Of the second of two runs: the first one also sets things up."""
-    box = Box(0, 0, plan.grid.window_height, plan.grid.window_width)
+    box = next(plan.grid.strip(0)).tiles[0].window
     values, _ = source.read_filled(box, 0)
     lr = np.asarray(plan.quantiser.radiometry.to_network(values))[None].repeat(plan.batch, axis=0)
     network(lr)

@@ -86,10 +86,13 @@ def make_plan(
     quantiser, output = _output(source, info, options)
     tolerance = _tolerance(options, quantiser, sample)
     limit = window_limit(info.spec, network.device, options.batch or 1)
-    if max(source.height, source.width) <= (options.tile_px or limit):
-        # Nothing is cut: the halo does not matter.
-        core = fitting_core(max(source.height, source.width), info.scale, block_px)
-        grid, halo, field_px = Grid(source.height, source.width, core, 0), Halo(0, "whole"), None
+    longest = max(source.scene.height, source.scene.width)
+    if longest <= (options.tile_px or limit):
+        # Nothing is cut: the halo does not matter, as long as a part sees the whole scene.
+        core = fitting_core(longest, info.scale, block_px)
+        around = 0 if source.area == source.whole().area else longest
+        grid = Grid(source.height, source.width, core, around, scene=source.scene)
+        halo, field_px = Halo(0, "whole"), None
     else:
         field_px = field()
         halo = _halo(source, network, info, field_px, options, tolerance)
@@ -117,7 +120,8 @@ def _output(
         )
     # NaN marks invalid pixels in floats; integers without a nodata value need a mask for them.
     integer = np.dtype(dtype).kind in "iu"
-    mask = source.has_mask or (nodata is None and source.is_float and integer)
+    lost = nodata is None and integer and (source.is_float or source.is_cut_out)
+    mask = source.has_mask or lost
     quantiser = Quantiser(dtype, info.radiometry, info.scale, nodata)
     shape = OutputShape(
         bands=info.spec.out_bands,
@@ -164,7 +168,7 @@ def _grid(
         core = largest_core(limit_px, halo_px, scale, block_px, multiple_px)
     else:
         core = fitting_core(tile_px, scale, block_px, multiple_px)
-    return Grid(source.height, source.width, core, halo_px, multiple_px)
+    return Grid(source.height, source.width, core, halo_px, multiple_px, source.scene)
 
 
 def _halo(
@@ -175,11 +179,12 @@ def _halo(
     options: InferOptions,
     tolerance: float,
 ) -> Halo:
+    scene = source.whole()
     if field_px is None:
-        longest = max(source.height, source.width)
+        longest = max(scene.height, scene.width)
         raise RefusedError(
             f"this network ({info.spec.model_type} {info.spec.block_type}) averages over its whole "
-            f"input: tiles of a scene of {source.width} x {source.height} pixels would not agree",
+            f"input: tiles of a scene of {scene.width} x {scene.height} pixels would not agree",
             "give --attention-window the side of the LR crops it was trained on, or set "
             f"--tile {longest} if the memory allows one window",
         )
@@ -193,14 +198,15 @@ def _halo(
     radiometry = info.radiometry
 
     def read(box: Box) -> tuple[Tensor, NDArray[np.bool_]]:
-        values, valid = source.read_filled(box, fill_radius(field_px))
+        # Of the whole scene: a part of it then gets the same halo.
+        values, valid = scene.read_filled(box, fill_radius(field_px))
         return torch.from_numpy(np.asarray(radiometry.to_network(values))[None]), valid
 
     def predict(lr: Tensor) -> Tensor:
         # The offset cancels out in the errors, which are then in stored units, band by band.
         return radiometry.difference_to_stored(network(lr))
 
-    shape = (source.height, source.width)
+    shape = (scene.height, scene.width)
     px, residual = measured_halo(predict, read, shape, info.scale, field_px, tolerance, multiple)
     if px == field_px:
         return Halo(px, "exact")

@@ -147,7 +147,7 @@ class Sink:
             "height": shape.height,
             "width": shape.width,
             "dtype": shape.dtype,
-            **georeferencing(source.dataset, quantiser.scale),
+            **georeferencing(source.dataset, quantiser.scale, source.origin),
             **layout.profile(shape.dtype, (shape.bands, shape.height, shape.width)),
         }
         same_bands = shape.bands == len(source.bands)
@@ -163,7 +163,14 @@ class Sink:
                 f"the output cannot be made: {reason(err)}", "check --co, --compress and --dtype"
             ) from err
         self._expected = dict(profile)
-        copy_metadata(source.dataset, source.bands, self._dataset, quantiser.scale, provenance)
+        copy_metadata(
+            source.dataset,
+            source.bands,
+            self._dataset,
+            quantiser.scale,
+            provenance,
+            source.origin,
+        )
 
     def write(self, tile: Tile, sr: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
         """Store the SR of a tile's core: sr (C, h * s, w * s) network units, valid (h, w)."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -17,9 +17,12 @@ from rasterio.errors import NodataShadowWarning, NotGeoreferencedWarning
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
-from srgan_cli.data.rasters import fill_nearest, image_bands, open_raster, read_pixels
+from srgan_cli.data.rasters import fill_nearest, image_bands, read_pixels
 from srgan_cli.errors import RefusedError
+from srgan_cli.infer.area import chosen_area
 from srgan_cli.infer.geometry import Box
+from srgan_cli.infer.options import InferOptions
+from srgan_cli.infer.products import Wanted, open_input
 
 Mask = NDArray[np.bool_]
 Values = NDArray[np.float32]
@@ -38,20 +41,27 @@ def quiet_rasterio() -> Iterator[None]:
 
 
 class Source:
-    """A raster open for reading, in one thread at a time, within a `gdal_env`.
+    """A raster, or a part of it, open for reading, in one thread at a time, within a `gdal_env`.
+
+    Rows and columns count from the corner of the part. What lies around it can be seen too: boxes
+    may reach out of the part as far as `scene` does.
 
     Raises:
-        RefusedError: The file is missing, cannot be opened, or holds no measurements.
+        RefusedError: The file is missing, cannot be opened, or holds no measurements, or the part
+            that the options ask for is not in it.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(
+        self, path: str, wanted: Wanted | None = None, options: InferOptions | None = None
+    ) -> None:
         self.path = path
-        self.dataset = _open(path)
+        self.dataset, self.product_offsets = open_input(path, wanted or Wanted())
         self.bands: tuple[int, ...] = ()
         self.nodata: float | None = None
         self._given_nodata: float | None = None
         try:
             _refuse_unusable(path, self.dataset)
+            self.area, self._polygons = chosen_area(self.dataset, options or InferOptions())
         except RefusedError:
             self.dataset.close()
             raise
@@ -70,13 +80,31 @@ class Source:
 
     @property
     def height(self) -> int:
-        """Rows."""
-        return int(self.dataset.height)
+        """Rows of the part."""
+        return self.area.height
 
     @property
     def width(self) -> int:
-        """Columns."""
-        return int(self.dataset.width)
+        """Columns of the part."""
+        return self.area.width
+
+    @property
+    def origin(self) -> tuple[int, int]:
+        """Row and column of the scene where the part begins."""
+        return self.area.row, self.area.col
+
+    @property
+    def scene(self) -> Box:
+        """All that can be seen, from the corner of the part."""
+        whole = Box(0, 0, int(self.dataset.height), int(self.dataset.width))
+        return whole.moved(-self.area.row, -self.area.col)
+
+    def whole(self) -> Source:
+        """All of the scene, on the same dataset."""
+        other = copy.copy(self)
+        other.area = Box(0, 0, int(self.dataset.height), int(self.dataset.width))
+        other._polygons = None
+        return other
 
     @property
     def dtype(self) -> str:
@@ -110,6 +138,11 @@ class Source:
         )
 
     @property
+    def is_cut_out(self) -> bool:
+        """Whether polygons make pixels invalid that the raster itself calls valid."""
+        return self._polygons is not None
+
+    @property
     def _flags(self) -> set[MaskFlags]:
         return {flag for band in self.bands for flag in self.dataset.mask_flag_enums[band - 1]}
 
@@ -131,29 +164,40 @@ class Source:
     def read(self, box: Box) -> tuple[Values, Mask]:
         """Stored values (bands, rows, cols) as float32 and valid pixels (rows, cols) of a box.
 
-        A pixel is valid when every chosen band is: by its mask, alpha or nodata, and finite.
+        A pixel is valid when every chosen band is, by its mask, alpha or nodata, and finite, and
+        when it lies in the polygons where there are any.
 
         Raises:
             RefusedError: The file cannot be decoded there.
         """
-        window = Window(box.col, box.row, box.width, box.height)
+        values, valid = self._read_all(box)
+        return values, self._cut_out(valid, box)
+
+    def _read_all(self, box: Box) -> tuple[Values, Mask]:
+        window = Window(box.col + self.area.col, box.row + self.area.row, box.width, box.height)
         values, valid = read_pixels(self.dataset, window, self.bands, self._given_nodata)
         # A nodata value hides the alpha band from GDAL's masks.
         if self._alpha and MaskFlags.alpha not in self._flags:
             valid &= read_pixels(self.dataset, window, [self._alpha])[0][0] != 0
         return values, valid
 
-    def read_filled(self, box: Box, fill_px: int) -> tuple[Values, Mask]:
-        """As `read`, with invalid pixels taken from the nearest valid one.
+    def _cut_out(self, valid: Mask, box: Box) -> Mask:
+        if self._polygons is None:
+            return valid
+        return valid & self._polygons.mask(box.moved(self.area.row, self.area.col))
 
-        Valid pixels are looked for up to `fill_px` around the box: with the diagonal of the halo
+    def read_filled(self, box: Box, fill_px: int) -> tuple[Values, Mask]:
+        """As `read`, with pixels without data taken from the nearest one that has some.
+
+        Such pixels are looked for up to `fill_px` around the box: with the diagonal of the halo
         as radius every pixel that a valid output pixel depends on is filled the same way however
         the scene is cut.
         """
-        wide = box.grown(fill_px if self.may_be_invalid else 0, self.height, self.width)
-        values, valid = self.read(wide)
+        wide = box.grown_within(fill_px if self.may_be_invalid else 0, self.scene)
+        values, valid = self._read_all(wide)
         rows, cols = box.within(wide)
-        return fill_nearest(values, valid)[:, rows, cols], valid[rows, cols]
+        filled: Values = fill_nearest(values, valid)[:, rows, cols]
+        return filled, self._cut_out(valid[rows, cols], box)
 
 
 def fill_radius(halo_px: int) -> int:
@@ -167,17 +211,6 @@ def holds(kind: np.dtype[Any], value: float) -> bool:
         return not math.isfinite(value) or abs(value) <= float(np.finfo(kind).max)
     info = np.iinfo(kind)
     return math.isfinite(value) and value == int(value) and info.min <= value <= info.max
-
-
-def _open(path: str) -> DatasetReader:
-    plain = not path.startswith("/vsi") and ":" not in path
-    if plain and not Path(path).exists():
-        raise RefusedError(f"{path}: no such file", "check the path of INPUT")
-    if plain and Path(path).is_dir():
-        raise RefusedError(
-            f"{path}: a folder, not a raster", "give a file that `gdalinfo` can read"
-        )
-    return open_raster(path)
 
 
 def _refuse_unusable(path: str, dataset: DatasetReader) -> None:
