@@ -14,6 +14,7 @@ from srgan_cli.data.rasters import gdal_env
 from srgan_cli.infer.geometry import Grid, Segment, Tile
 from srgan_cli.infer.network import Network
 from srgan_cli.infer.plan import Plan
+from srgan_cli.infer.quality import Quality
 from srgan_cli.infer.sink import Sink
 from srgan_cli.infer.source import Source
 from srgan_cli.signals import StopRequest
@@ -22,7 +23,7 @@ REMOVED = "the unfinished output was removed"
 START_AGAIN = "run the same command to start again"
 _SEGMENT_BYTES = 64 * 2**20
 _READ_AHEAD = 1
-_WRITE_BEHIND = 2
+_WRITE_BEHIND = 3
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -37,6 +38,7 @@ def run_plan(
     network: Network,
     stop: StopRequest,
     advance: Callable[[int], None],
+    quality: Quality | None = None,
 ) -> int:
     """Make every tile of the plan; the number of tiles without a valid pixel.
 
@@ -59,7 +61,9 @@ def run_plan(
                 for start in range(0, len(full), plan.batch):
                     _end_when_asked(stop)
                     batch = full[start : start + plan.batch]
-                    for tile, sr, valid in _predict(network, batch, plan):
+                    for lr, (tile, sr, valid) in _predict(network, batch, plan):
+                        if quality is not None:
+                            _later(writes, writer.submit(quality.add, tile, lr, sr, valid))
                         _later(writes, writer.submit(sink.write, tile, sr, valid))
                     advance(len(batch))
             while writes:
@@ -122,12 +126,15 @@ def _read_segment(plan: Plan, source: Source) -> Callable[[Segment], list[Window
 
 def _predict(
     network: Network, batch: list[Window], plan: Plan
-) -> Iterator[tuple[Tile, NDArray[np.float32], NDArray[np.bool_]]]:
+) -> Iterator[tuple[NDArray[np.float32], Window]]:
+    """The LR core of every tile, and its SR in the place of its window."""
     inputs = [window for _, window, _ in batch]
     inputs += [inputs[-1]] * (plan.batch - len(inputs))
     sr = network(np.stack(inputs)).numpy()
     scale = plan.quantiser.scale
-    for (tile, _, valid), image in zip(batch, sr, strict=False):
+    for (tile, lr, valid), image in zip(batch, sr, strict=False):
         rows, cols = tile.core.scaled(scale).within(tile.window.scaled(scale))
+        lr_rows, lr_cols = tile.core.within(tile.window)
         # A copy, so that the whole batch does not wait for the writer.
-        yield tile, np.ascontiguousarray(image[:, rows, cols]), valid
+        core = np.ascontiguousarray(image[:, rows, cols])
+        yield lr[:, lr_rows, lr_cols], (tile, core, valid)

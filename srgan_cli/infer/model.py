@@ -22,6 +22,8 @@ from srgan_cli.infer.network import Network, find_device
 from srgan_cli.infer.options import InferOptions, InferResult
 from srgan_cli.infer.plan import Plan, make_plan
 from srgan_cli.infer.products import Wanted
+from srgan_cli.infer.quality import Quality
+from srgan_cli.infer.quicklook import Companions
 from srgan_cli.infer.sink import (
     Layout,
     Sink,
@@ -110,9 +112,12 @@ class Model:
         began = time.monotonic()
         output = Path(dst)
         layout = Layout(options.compress.lower(), options.creation_options)
-        refuse_output(output, options.overwrite or options.dry_run)
+        companions = Companions.of(output, options)
+        for path in (output, *companions.paths):
+            refuse_output(path, options.overwrite or options.dry_run)
         with quiet_rasterio(), gdal_env(), self.source(str(src), options) as source:
-            refuse_same_file(source, output)
+            for path in (output, *companions.paths):
+                refuse_same_file(source, path)
             network = self.network(options)
             plan = make_plan(
                 source, network, self.info, self.receptive_field, options, layout.block_px
@@ -123,8 +128,30 @@ class Model:
             if options.dry_run:
                 seconds = _seconds_per_tile(network, plan, source) * plan.grid.num_tiles
                 return replace(result, dry_run=True, seconds=seconds)
-            skipped = self._write(source, output, plan, network, layout, progress)
-        return replace(result, skipped_tiles=skipped, seconds=time.monotonic() - began)
+            quality = self._quality(source, plan, options)
+            skipped = self._write(source, output, plan, network, layout, progress, quality)
+            companions.make(output)
+        report = quality.report() if quality else None
+        problem = report.excess(options.qa_max_bias) if report else ""
+        return replace(
+            result,
+            skipped_tiles=skipped,
+            seconds=time.monotonic() - began,
+            qa=report,
+            problems=(problem,) if problem else (),
+            quicklook=str(companions.quicklook) if companions.quicklook else None,
+            qgis_style=str(companions.style) if companions.style else None,
+        )
+
+    def _quality(self, source: Source, plan: Plan, options: InferOptions) -> Quality | None:
+        if not options.qa:
+            return None
+        comparable = plan.output.bands == len(source.bands)
+        names = [""] * plan.output.bands
+        if comparable:
+            names = [source.dataset.descriptions[band - 1] or "" for band in source.bands]
+        size = (source.height, source.width)
+        return Quality(plan.quantiser, names, comparable, size)
 
     def _write(
         self,
@@ -134,6 +161,7 @@ class Model:
         network: Network,
         layout: Layout,
         progress: Progress,
+        quality: Quality | None,
     ) -> int:
         with (
             stop_request(REMOVED, START_AGAIN) as stop,
@@ -145,7 +173,9 @@ class Model:
             )
             try:
                 with progress("infer", plan.grid.num_tiles) as bar:
-                    skipped = run_plan(plan, source, sink, network, stop, bar.advance)
+                    skipped = run_plan(plan, source, sink, network, stop, bar.advance, quality)
+                if quality:
+                    sink.add_tags(quality.report().tags())
                 sink.close()
                 sink.verify()
             finally:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from srgan_cli.infer.quality import QualityReport
 
 DeviceName = str
 """auto, cpu, cuda or cuda:N."""
@@ -107,6 +110,14 @@ class InferResult:
     version: str
     warnings: tuple[str, ...] = ()
     dry_run: bool = False
+    qa: QualityReport | None = None
+    """How well SR agrees with LR; None where nobody looked."""
+    problems: tuple[str, ...] = ()
+    """What went beyond the limits that the options set; the output is whole all the same."""
+    quicklook: str | None = None
+    """The PNG that was made."""
+    qgis_style: str | None = None
+    """The QGIS style that was made."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -73,6 +73,8 @@ def make_plan(
     Raises:
         RefusedError: Bands, values, dtype, nodata or halo do not work out.
     """
+    if options.qa_max_bias is not None and not options.qa:
+        raise RefusedError("--qa-max-bias: without the QA that measures it", "leave out --no-qa")
     bands, warning = choose_bands(source, info.spec.in_bands, info.band_names, options.bidx)
     source.choose(bands, options.nodata)
     info = for_raster(info, source)
@@ -84,6 +86,12 @@ def make_plan(
     if misfit:
         warnings.append(misfit)
     quantiser, output = _output(source, info, options)
+    if options.qa_max_bias is not None and output.bands != len(source.bands):
+        raise RefusedError(
+            f"--qa-max-bias: the network makes {output.bands} bands of {len(source.bands)}, "
+            "so there is no LR to compare them with",
+            "leave it out",
+        )
     tolerance = _tolerance(options, quantiser, sample)
     limit = window_limit(info.spec, network.device, options.batch or 1)
     longest = max(source.scene.height, source.scene.width)

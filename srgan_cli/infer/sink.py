@@ -204,6 +204,10 @@ class Sink:
                 self._every *= 2
         self._written += 1
 
+    def add_tags(self, tags: Mapping[str, str]) -> None:
+        """Record what is known only now that every tile is written."""
+        self._dataset.update_tags(**tags)
+
     def close(self) -> None:
         """Write what GDAL still holds.
 

@@ -1,0 +1,299 @@
+"""Many scenes, one after the other: what is done stays done, and one bad scene stops no other."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import socket
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Literal
+
+from srgan_cli.data.finding import is_address
+from srgan_cli.errors import RefusedError, SrganError, StoppedError
+from srgan_cli.files import write_text
+from srgan_cli.infer.model import Bar, Model, Progress
+from srgan_cli.infer.options import InferOptions
+from srgan_cli.infer.scene_list import Scene
+from srgan_cli.signals import stop_request
+
+SUFFIX = ".status.json"
+_FORMAT = 1
+_SCENE_OPTIONS = ("overwrite", "force", "dry_run", "device", "batch", "tile_px", "qa_max_bias")
+"""They do not change the output: what was made with others is as good."""
+_GO_ON = "run the same command again: scenes that are done are skipped"
+
+State = Literal["done", "skipped", "failed", "running", "stopped"]
+
+
+@dataclass(frozen=True)
+class Status:
+    """What became of a scene, as its status file has it."""
+
+    state: State
+    """`skipped` is never written: the file says what was done before."""
+    input: str
+    output: str
+    fingerprint: dict[str, Any]
+    """What decides about the output: weights, input and options."""
+    started: str
+    """UTC."""
+    host: str
+    pid: int
+    seconds: float = 0.0
+    output_bytes: int = 0
+    message: str = ""
+    """Why it failed, or what went beyond a limit."""
+    hint: str = ""
+    traceback: str = ""
+    """Only of bugs."""
+    result: dict[str, Any] | None = None
+    """As `srgan infer --json` gives it."""
+
+    @property
+    def problem(self) -> bool:
+        """Whether it needs a person: it failed, or its output goes beyond a limit."""
+        return self.state == "failed" or bool(self.message)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return dataclasses.asdict(self)
+
+
+def status_path(output: Path) -> Path:
+    """The status file of an output, beside it."""
+    return output.with_name(output.name + SUFFIX)
+
+
+def run_batch(
+    model: Model,
+    scenes: Sequence[Scene],
+    progress: Progress,
+    tell: Callable[[Status], None] = lambda _: None,
+) -> list[Status]:
+    """Make every scene that is not done yet, and say what became of each.
+
+    A scene whose output is complete, of the same weights, input and options, is skipped; one that
+    was made of others is refused, or remade with `overwrite`.
+
+    Args:
+        model: Loaded once.
+        scenes: As `read_scenes` gives them, or a shard of them.
+        progress: Shows the scenes done.
+        tell: Hears of every scene as soon as it is finished.
+
+    Raises:
+        StoppedError: A signal came.
+    """
+    statuses = []
+    with (
+        stop_request("what is finished is kept", _GO_ON) as stop,
+        progress("scenes", len(scenes)) as bar,
+    ):
+        for scene in scenes:
+            if stop:
+                raise stop.stopped("what is finished is kept", _GO_ON)
+            status = _run(model, scene, _InScene(bar, scene.output.name))
+            statuses.append(status)
+            tell(status)
+            bar.advance(1, f"{scene.output.name} {status.state}")
+    return statuses
+
+
+class _InScene:
+    """Tells of a scene's tiles in words beside the bar of all scenes."""
+
+    def __init__(self, bar: Bar, name: str) -> None:
+        self._bar, self._name, self._done, self._total = bar, name, 0, 1
+
+    @contextmanager
+    def progress(self, _title: str, total: int) -> Iterator[Bar]:
+        self._done, self._total = 0, max(total, 1)
+        yield self
+
+    def advance(self, count: int = 1, text: str = "") -> None:  # noqa: ARG002  # the shape of Bar
+        self._done += count
+        self._bar.advance(0, f"{self._name} {100 * self._done // self._total} %")
+
+
+def _run(model: Model, scene: Scene, inside: _InScene) -> Status:
+    began = time.monotonic()
+    status = Status(
+        state="running",
+        input=scene.input,
+        output=str(scene.output),
+        fingerprint=fingerprint(model, scene),
+        started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        host=socket.gethostname(),
+        pid=os.getpid(),
+    )
+    place = status_path(scene.output)
+    try:
+        before = _done_before(scene, status.fingerprint)
+        if before is not None:
+            return dataclasses.replace(before, state="skipped")
+        scene.output.parent.mkdir(parents=True, exist_ok=True)
+        _write(place, status)
+        result = model.infer_file(scene.input, scene.output, scene.options, inside.progress)
+        status = dataclasses.replace(
+            status,
+            state="done",
+            output_bytes=scene.output.stat().st_size,
+            message="; ".join(result.problems),
+            result=result.as_dict(),
+        )
+    except StoppedError as err:
+        _write(place, dataclasses.replace(status, state="stopped", message=err.message))
+        raise StoppedError(err.exit_code - 128, err.message, _GO_ON) from err
+    except SrganError as err:
+        status = dataclasses.replace(status, state="failed", message=err.message, hint=err.hint)
+    except Exception as err:
+        status = dataclasses.replace(
+            status,
+            state="failed",
+            message=f"a bug in srgan: {type(err).__name__}: {err}",
+            hint="please report the traceback in its status file",
+            traceback=traceback.format_exc(),
+        )
+    status = dataclasses.replace(status, seconds=time.monotonic() - began)
+    if not (status.state == "failed" and _is_done(place)):
+        _write(place, status)
+    return status
+
+
+def _is_done(place: Path) -> bool:
+    """Whether a status tells of a finished output, which a refusal to remake it does not change."""
+    return place.is_file() and _read(place).state == "done"
+
+
+def _write(place: Path, status: Status) -> None:
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"format": _FORMAT, **status.as_dict()}, indent=2)
+        write_text(place, text + "\n")
+    except OSError as err:
+        raise SrganError(f"{place}: cannot be written: {err.strerror}", "check --out-dir") from err
+
+
+def _done_before(scene: Scene, wanted: dict[str, Any]) -> Status | None:
+    """The status of a complete output; None where it is to be made.
+
+    Raises:
+        RefusedError: There is an output of something else.
+    """
+    if scene.options.overwrite or not scene.output.exists():
+        return None
+    place = status_path(scene.output)
+    if not place.is_file():
+        raise RefusedError(
+            f"{scene.output}: exists already and has no status file",
+            "move it away, or add --overwrite",
+        )
+    status = _read(place)
+    if status.state != "done" or status.output_bytes != scene.output.stat().st_size:
+        raise RefusedError(
+            f"{scene.output}: is not what {place.name} tells of", "move it away, or add --overwrite"
+        )
+    for name, value in wanted.items():
+        old = status.fingerprint.get(name)
+        if old != value:
+            raise RefusedError(
+                f"{scene.output}: was made with another {name}: {old!r} then, {value!r} now",
+                "add --overwrite to remake it, or choose another --out-dir",
+            )
+    return status
+
+
+def _read(place: Path) -> Status:
+    try:
+        values = json.loads(place.read_text(encoding="utf-8"))
+        version = values.pop("format")
+        if version != _FORMAT:
+            raise RefusedError(f"{place}: status format {version}", "update srgan, or remove it")
+        return Status(**values)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as err:
+        raise RefusedError(
+            f"{place}: damaged status file ({type(err).__name__})",
+            "remove it together with its output",
+        ) from err
+
+
+def fingerprint(model: Model, scene: Scene) -> dict[str, Any]:
+    """What decides about an output: weights, input and options, in plain values."""
+    options = dataclasses.asdict(scene.options)
+    defaults = dataclasses.asdict(InferOptions())
+    own = {
+        name: value
+        for name, value in options.items()
+        if name not in _SCENE_OPTIONS and value != defaults[name]
+    }
+    if scene.options.aoi:
+        own["aoi"] = _digest(Path(scene.options.aoi))
+    found: dict[str, Any] = {
+        "weights": model.sha256,
+        "attention_window": model.generator.window_px if model.generator.pools_globally else None,
+        "input": scene.input if is_address(scene.input) else str(Path(scene.input).resolve()),
+        "input_state": None if is_address(scene.input) else _state(Path(scene.input)),
+        "options": own,
+    }
+    # Tuples come back as lists.
+    plain: dict[str, Any] = json.loads(json.dumps(found, default=str))
+    return plain
+
+
+def _state(path: Path) -> list[int] | None:
+    """Size and time of the last change, of a folder over all its files."""
+    try:
+        files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
+        facts = [each.stat() for each in files]
+    except OSError:
+        return None
+    if not facts:
+        return None
+    return [sum(fact.st_size for fact in facts), max(fact.st_mtime_ns for fact in facts)]
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None
+
+
+def collect(out_dir: Path) -> list[Status]:
+    """The status of every scene under a folder, by output.
+
+    Raises:
+        RefusedError: There is no such folder, or no status in it.
+    """
+    if not out_dir.is_dir():
+        raise RefusedError(f"--collect {out_dir}: no such folder", "give the --out-dir of a batch")
+    places = sorted(out_dir.rglob(f"*{SUFFIX}"))
+    places = [place for place in places if not place.name.startswith(".")]
+    if not places:
+        raise RefusedError(
+            f"--collect {out_dir}: no status file in it", "give the --out-dir of a batch"
+        )
+    return [_readable(place) for place in places]
+
+
+def _readable(place: Path) -> Status:
+    """A damaged status is a scene that failed."""
+    try:
+        status = _read(place)
+    except RefusedError as err:
+        output = str(place)[: -len(SUFFIX)]
+        return Status("failed", "", output, {}, "", "", 0, message=err.message, hint=err.hint)
+    if status.state == "done" and not Path(status.output).exists():
+        beside = place.with_name(place.name[: -len(SUFFIX)])
+        if not beside.exists():
+            gone = f"{status.output}: is gone"
+            return dataclasses.replace(status, state="failed", message=gone, hint=_GO_ON)
+    return status
