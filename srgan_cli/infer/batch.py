@@ -135,10 +135,14 @@ def _run(model: Model, scene: Scene, inside: _InScene) -> Status:
         pid=os.getpid(),
     )
     place = status_path(scene.output)
+    kept = False
     try:
+        # A refusal to remake an output leaves what is known of it.
+        kept = place.exists()
         before = _done_before(scene, status.fingerprint)
         if before is not None:
             return dataclasses.replace(before, state="skipped")
+        kept = False
         scene.output.parent.mkdir(parents=True, exist_ok=True)
         _write(place, status)
         result = model.infer_file(scene.input, scene.output, scene.options, inside.progress)
@@ -163,14 +167,9 @@ def _run(model: Model, scene: Scene, inside: _InScene) -> Status:
             traceback=traceback.format_exc(),
         )
     status = dataclasses.replace(status, seconds=time.monotonic() - began)
-    if not (status.state == "failed" and _is_done(place)):
+    if not kept:
         _write(place, status)
     return status
-
-
-def _is_done(place: Path) -> bool:
-    """Whether a status tells of a finished output, which a refusal to remake it does not change."""
-    return place.is_file() and _read(place).state == "done"
 
 
 def _write(place: Path, status: Status) -> None:
@@ -197,7 +196,7 @@ def _done_before(scene: Scene, wanted: dict[str, Any]) -> Status | None:
             "move it away, or add --overwrite",
         )
     status = _read(place)
-    if status.state != "done" or status.output_bytes != scene.output.stat().st_size:
+    if status.state != "done" or status.output_bytes != _size(scene.output):
         raise RefusedError(
             f"{scene.output}: is not what {place.name} tells of", "move it away, or add --overwrite"
         )
@@ -289,11 +288,16 @@ def _readable(place: Path) -> Status:
     try:
         status = _read(place)
     except RefusedError as err:
-        output = str(place)[: -len(SUFFIX)]
-        return Status("failed", "", output, {}, "", "", 0, message=err.message, hint=err.hint)
-    if status.state == "done" and not Path(status.output).exists():
-        beside = place.with_name(place.name[: -len(SUFFIX)])
-        if not beside.exists():
-            gone = f"{status.output}: is gone"
-            return dataclasses.replace(status, state="failed", message=gone, hint=_GO_ON)
-    return status
+        name = str(place)[: -len(SUFFIX)]
+        return Status("failed", "", name, {}, "", "", 0, message=err.message, hint=err.hint)
+    # Beside its status, since the folder may have moved.
+    output = place.with_name(place.name[: -len(SUFFIX)])
+    if status.state != "done" or _size(output) == status.output_bytes:
+        return status
+    wrong = "is not what was written" if output.exists() else "is gone"
+    hint = f"remove {output} and {place.name}, and run the batch again"
+    return dataclasses.replace(status, state="failed", message=f"{output}: {wrong}", hint=hint)
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.exists() else None

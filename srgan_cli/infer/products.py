@@ -83,13 +83,24 @@ def open_input(path: str, wanted: Wanted) -> Opened:
         if is_product(place):
             return _open_product(place, wanted, None)
         if Path(path).is_dir():
-            raise RefusedError(
-                f"{path}: a folder, not a raster", "give a file that `gdalinfo` can read"
-            )
+            return Opened(_open_folder(path), None)
     return Opened(_open_other(path), None)
 
 
+def _open_folder(path: str) -> DatasetReader:
+    """Zarr and a few other formats are folders."""
+    try:
+        return open_raster(path)
+    except UnreadableError as err:
+        raise RefusedError(
+            f"{path}: a folder, not a raster",
+            "give a file that `gdalinfo` can read, or a folder of many with --manifest",
+        ) from err
+
+
 def _refuse_absent(path: str) -> None:
+    if not path:
+        raise RefusedError("INPUT is an empty name", "give the path of a raster")
     if not Path(path).exists() and ":" not in path:
         raise RefusedError(f"{path}: no such file", "check the path of INPUT")
 

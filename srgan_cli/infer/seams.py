@@ -13,8 +13,9 @@ from srgan_cli.infer.geometry import Box
 
 _SAMPLES = 1024
 """Along every border, whatever the scene's size."""
-_BESIDE_PX = 4
-"""LR pixels between a border and the line that it is compared with: the same ground, another tile."""
+_BESIDE_PX = 16
+"""LR pixels between a border and the lines that it is compared with: near, and in the same phase of
+JPEG's blocks, whose own edges borders would else be blamed for."""
 _FRACTION_BITS = 40
 
 Array = NDArray[np.float32]
@@ -75,17 +76,18 @@ class _Borders:
 
     def add(self, row: int, col: int, sr: Array, valid: NDArray[np.bool_]) -> None:
         height = valid.shape[0]
+        beside = min(_BESIDE_PX, height // 2)
         # The first sample at or after the tile's first column.
         first = math.ceil(col * self._scale / self._step)
         taken = slice(first * self._step - col * self._scale, None, self._step)
         if row > 0:
             self._keep(1, row, first, self._line(sr, valid, 0, taken))
-            self._compare(sr, valid, _BESIDE_PX, taken)
+            self._compare(sr, valid, beside, taken)
         if row + height < self._length:
             self._keep(
                 0, row + height, first, self._line(sr, valid, height * self._scale - 1, taken)
             )
-            self._compare(sr, valid, height - _BESIDE_PX, taken)
+            self._compare(sr, valid, height - beside, taken)
 
     def _line(self, sr: Array, valid: NDArray[np.bool_], row: int, taken: slice) -> Array:
         line = np.array(sr[:, row, taken], dtype=np.float32)

@@ -119,8 +119,10 @@ class Source:
     def choose(self, bands: Sequence[int], nodata: float | None) -> None:
         """Settle the bands to read, and a nodata value beside what the raster itself says."""
         self.bands = tuple(bands)
-        self._given_nodata = nodata
         self.nodata = self._own_nodata() if nodata is None else nodata
+        # Of a mask and a nodata value GDAL looks at the mask alone.
+        both = nodata is None and MaskFlags.per_dataset in self._flags and not self._alpha
+        self._given_nodata = self.nodata if both else nodata
 
     @property
     def has_mask(self) -> bool:

@@ -226,3 +226,16 @@ def test_radiometries_that_speak_of_reflectance() -> None:
     kinds = {name: r.usual_max for name, r in RADIOMETRIES.items() if name != "uint8"}
     for name, usual in kinds.items():
         assert usual is None or (usual <= 10) == (not name.endswith(("10k", "10k_signed"))), name
+
+
+def test_folders_that_are_rasters_and_those_that_are_not(
+    nearest: Callable[..., Model], make_raster: Callable[..., Path], tmp_path: Path
+) -> None:
+    model = nearest(("a", "b"))
+    folder = tmp_path / "cube.zarr"
+    rasterio.shutil.copy(make_raster(), folder, driver="Zarr")
+    with run(model, folder, tmp_path) as out:
+        assert (out.width, out.count) == (100, 2)
+    err = refused(model, tmp_path, tmp_path, "a folder, not a raster")
+    assert "--manifest" in err.hint
+    refused(model, "", tmp_path, "INPUT is an empty name")

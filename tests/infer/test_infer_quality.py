@@ -139,6 +139,17 @@ def test_the_seam_index_is_1_without_seams_and_rises_with_them(scale: int) -> No
     assert alone.report().seam_index is None
 
 
+def test_the_block_edges_of_jpeg_are_no_seams() -> None:
+    size = (160, 160)
+    step = np.arange(160) // 8 % 2 * 0.1
+    lr = (0.2 + step[None, :, None] + step[None, None, :]).repeat(2, axis=0).astype(np.float32)
+    sr = lr.repeat(2, axis=1).repeat(2, axis=2)
+    quality = fresh(2, 2, size)
+    for part in parts_of(Grid(*size, 32, 0), lr, sr, np.ones(size, dtype=bool), 2):
+        quality.add(*part)
+    assert quality.report().seam_index == pytest.approx(1)
+
+
 def test_nothing_valid_and_other_bands_give_no_figures() -> None:
     lr, sr, valid = images(2, 10, 10, 2)
     empty = fresh(bands=2, size=(10, 10))
