@@ -109,6 +109,7 @@ class Quality:
         self._comparable = comparable
         self._ranges = [_range(quantiser, band) for band in range(len(self._names))]
         self._limits = _in_network_units(quantiser, self._ranges)
+        self._gain, self._dark = _to_brightness(quantiser, len(self._names))
         self._seams = Seams(len(self._names), quantiser.scale, size)
         num = len(self._names)
         self._pixels = 0
@@ -135,16 +136,17 @@ class Quality:
         radiometry, scale = self._quantiser.radiometry, self._quantiser.scale
         with torch.inference_mode():
             means = F.avg_pool2d(torch.from_numpy(sr_core)[None], scale)[0].numpy()
-        differences = radiometry.difference_to_stored(means - lr_core)
+        means, lr = _of_valid(means, valid), _of_valid(lr_core, valid)
+        differences = radiometry.difference_to_stored((means - lr)[:, :, None])[:, :, 0]
         for band in range(len(self._names)):
-            of_valid = np.ascontiguousarray(differences[band][valid], dtype=np.float32)
+            of_valid = np.ascontiguousarray(differences[band], dtype=np.float32)
             exact = of_valid.astype(np.float64)
             self._sums[band] += _exact(float(exact.sum()))
             self._squares[band] += _exact(float(np.dot(exact, exact)))
             bins = np.abs(of_valid).view(np.uint32) >> _BIN_SHIFT
             self._histograms[band] += np.bincount(bins, minlength=2**15)
         if len(self._names) > 1:
-            self._add_angles(means[:, valid], lr_core[:, valid])
+            self._add_angles(means, lr)
 
     def _count_beyond(self, sr: Array, valid: Mask) -> None:
         scale = self._quantiser.scale
@@ -160,18 +162,17 @@ class Quality:
     def _add_angles(self, sr: Array, lr: Array) -> None:
         """Angles between (C, pixels), measured from where the radiometry has no light."""
         left, right = self._brightness(sr), self._brightness(lr)
-        norms = np.sqrt((left * left).sum(axis=0) * (right * right).sum(axis=0))
+        # In float64: near 1 an arccosine loses half of the digits.
+        norms = np.sqrt(_along(left, left) * _along(right, right))
         lit = norms > 0
-        cosines = (left * right).sum(axis=0)[lit] / norms[lit]
-        angles = np.arccos(np.clip(cosines, -1, 1))
+        cosines = _along(left, right)[lit] / norms[lit]
+        angles = np.arccos(np.clip(cosines, -1, 1, out=cosines), out=cosines)
         self._angles += _exact(float(angles.sum()))
         self._num_angles += int(lit.sum())
 
     def _brightness(self, network: Array) -> NDArray[np.float64]:
-        radiometry = self._quantiser.radiometry
-        stored = np.asarray(radiometry.to_stored(network.astype(np.float64)[:, :, None]))[:, :, 0]
-        dark = [of_band(radiometry.usual_min, band) for band in range(len(network))]
-        brightness: NDArray[np.float64] = stored - np.array(dark)[:, None]
+        brightness: NDArray[np.float64] = network * self._gain
+        brightness += self._dark
         return brightness
 
     def as_dict(self) -> dict[str, Any]:
@@ -224,6 +225,27 @@ class Quality:
             out_of_range=self._beyond[band] / (count * self._quantiser.scale**2),
             range=(low, high) if math.isfinite(low) and math.isfinite(high) else None,
         )
+
+
+def _of_valid(image: Array, valid: Mask) -> Array:
+    """(C, pixels)."""
+    return image.reshape(len(image), -1) if valid.all() else image[:, valid]
+
+
+def _along(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
+    product: NDArray[np.float64] = np.einsum("cp,cp->p", left, right)
+    return product
+
+
+def _to_brightness(
+    quantiser: Quantiser, num_bands: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Gain and addition (C, 1) that make stored values above no light of network units."""
+    radiometry, bands = quantiser.radiometry, range(num_bands)
+    gain = np.array([[1 / of_band(radiometry.scale, band)] for band in bands])
+    offset = np.array([[of_band(radiometry.offset, band)] for band in bands])
+    dark = np.array([[of_band(radiometry.usual_min, band)] for band in bands])
+    return gain, -offset * gain - dark
 
 
 def _range(quantiser: Quantiser, band: int) -> tuple[float, float]:
