@@ -19,7 +19,7 @@ from typing import Any, Literal
 from srgan_cli.data.finding import is_address
 from srgan_cli.errors import RefusedError, SrganError, StoppedError
 from srgan_cli.files import write_text
-from srgan_cli.infer.model import Bar, Model, Progress
+from srgan_cli.infer.model import Bar, Model, Progress, no_progress
 from srgan_cli.infer.options import InferOptions
 from srgan_cli.infer.scene_list import Scene
 from srgan_cli.signals import stop_request
@@ -75,7 +75,7 @@ def status_path(output: Path) -> Path:
 def run_batch(
     model: Model,
     scenes: Sequence[Scene],
-    progress: Progress,
+    progress: Progress = no_progress,
     tell: Callable[[Status], None] = lambda _: None,
 ) -> list[Status]:
     """Make every scene that is not done yet, and say what became of each.
