@@ -117,7 +117,7 @@ class Model:
             refuse_output(path, options.overwrite or options.dry_run)
         with quiet_rasterio(), gdal_env(), self.source(str(src), options) as source:
             for path in (output, *companions.paths):
-                refuse_same_file(source, path)
+                refuse_same_file(source, path, options.aoi)
             network = self.network(options)
             plan = make_plan(
                 source, network, self.info, self.receptive_field, options, layout.block_px

@@ -19,6 +19,7 @@ from srgan_cli.data.sentinel2_bands import REFLECTANCE, BandFile, open_together
 from srgan_cli.errors import RefusedError
 
 _SUBDATASET = re.compile(r"SENTINEL2_L(?:1C|2A):(?P<place>.+):(?P<size>[126]0)m:EPSG_\d+")
+_IN_ZIP = r"/vsizip/\{?(.+?\.zip)\}?(?:/[^/]+\.SAFE)?(?:/MTD_MSIL\w+\.xml|/)?"
 _COLOURS = {"red": "B04", "green": "B03", "blue": "B02", "nir": "B08"}
 _UNIT_REFLECTANCE = 10.0
 """Weights that know brighter values do not speak of reflectance from 0 to 1."""
@@ -77,13 +78,13 @@ def open_input(path: str, wanted: Wanted) -> Opened:
     if found:
         place = _product_of(found["place"])
         return _open_product(place, wanted, int(found["size"]))
-    if not is_address(path):
-        _refuse_absent(path)
-        place = _product_of(path)
+    place = _product_of(path)
+    if not is_address(place):
+        _refuse_absent(place)
         if is_product(place):
             return _open_product(place, wanted, None)
-        if Path(path).is_dir():
-            return Opened(_open_folder(path), None)
+    if not is_address(path) and Path(path).is_dir():
+        return Opened(_open_folder(path), None)
     return Opened(_open_other(path), None)
 
 
@@ -106,9 +107,9 @@ def _refuse_absent(path: str) -> None:
 
 
 def _product_of(path: str) -> str:
-    """The folder or zip of a product, of which GDAL names the metadata file."""
-    zipped = re.fullmatch(r"/vsizip/\{?(.+?\.zip)\}?/.*MTD_MSIL\w+\.xml", path, re.IGNORECASE)
-    if zipped:
+    """The folder or zip of a product, of which GDAL names the metadata file or the place in the zip."""
+    zipped = re.fullmatch(_IN_ZIP, path, re.IGNORECASE)
+    if zipped and Path(zipped[1]).is_file() and is_product(zipped[1]):
         return zipped[1]
     place = Path(path)
     return str(place.parent) if re.fullmatch(r"MTD_MSIL\w+\.xml", place.name) else path
@@ -133,6 +134,11 @@ def _open_zip(path: str) -> DatasetReader:
 
 
 def _open_product(path: str, wanted: Wanted, size: int | None) -> Opened:
+    if is_address(path):
+        raise RefusedError(
+            f"{path}: a Sentinel-2 product that is not on this machine",
+            "download it; neither folder nor zip needs to be unpacked or converted",
+        )
     product = read_product(path)
     names, size = _choose(path, product, wanted, size)
     missing = [name for name in names if (name, size) not in product.images]

@@ -22,6 +22,7 @@ from srgan_cli.infer import sink as sink_module
 from srgan_cli.infer.area import Polygons
 from srgan_cli.infer.geometry import Box, Grid
 
+WINDOWS = [(13, 7, 31, 45), (0, 0, 20, 20), (70, 60, 29, 37), (33, 41, 1, 1), (0, 50, 99, 5)]
 UTM = Affine(10, 0, 500_000, 0, -10, 4_000_000)
 
 
@@ -78,33 +79,28 @@ def test_every_tile_sees_its_halo_and_windows_lie_in_the_scene(grid: Grid) -> No
 
 @pytest.mark.parametrize(
     "network",
-    [{}, {"block_type": "rcab", "n_channels": 16, "n_blocks": 1, "window": 9}, {"fold": 2}],
+    [
+        {},
+        {"block_type": "rcab", "n_channels": 16, "n_blocks": 1, "window": 9},
+        {"model_type": "rrdbnet", "n_blocks": 1, "fold": 2},
+    ],
     ids=["res", "rcab", "folded"],
 )
-@pytest.mark.parametrize(
-    "window", [(13, 7, 31, 45), (0, 0, 20, 20), (70, 60, 29, 37), (33, 41, 1, 1), (0, 50, 99, 5)]
-)
-@pytest.mark.parametrize("tile", [16, 400])
 def test_a_window_equals_the_same_window_of_the_whole_scene(
-    make_model: Callable[..., Model],
-    make_raster: Callable[..., Path],
-    network: dict[str, object],
-    window: tuple[int, int, int, int],
-    tile: int,
+    make_model: Callable[..., Model], make_raster: Callable[..., Path], network: dict[str, object]
 ) -> None:
-    if "fold" in network:
-        network = {"model_type": "rrdbnet", "n_blocks": 1, "fold": 2}
     model = make_model(**network)
     source = make_raster(height=97, width=99, dtype="float32")
     whole, opened = run(model, source, "whole.tif", tile_px=16, halo="exact")
-    col, row, width, height = window
-    part, cut = run(model, source, "part.tif", tile_px=tile, halo="exact", window=window)
-    rows, cols = slice(2 * row, 2 * (row + height)), slice(2 * col, 2 * (col + width))
-    np.testing.assert_array_equal(part, whole[:, rows, cols])
-    assert (
-        tuple(cut.transform)[:6]
-        == tuple(opened.window_transform(((rows.start, rows.stop), (cols.start, cols.stop))))[:6]
-    )
+    for col, row, width, height in WINDOWS:
+        rows, cols = (2 * row, 2 * (row + height)), (2 * col, 2 * (col + width))
+        for tile in (16, 400):
+            part, cut = run(
+                model, source, "part.tif",
+                tile_px=tile, halo="exact", window=(col, row, width, height),
+            )  # fmt: skip
+            np.testing.assert_array_equal(part, whole[:, slice(*rows), slice(*cols)])
+            assert tuple(cut.transform) == tuple(opened.window_transform((rows, cols)))
 
 
 def test_nodata_around_a_window_is_filled_as_in_the_whole_scene(
@@ -298,3 +294,8 @@ def test_aois_that_cannot_be_used(
     assert run(model, source, "old.tif", aoi=str(aoi))[1].bounds.left == 500_100
     write_aoi(aoi, [(500_101, 3_999_919), (500_104, 3_999_919), (500_104, 3_999_916)], crs=crs)
     refused(model, source, "no centre of a pixel of .*in.tif lies inside", aoi=str(aoi))
+    content = aoi.read_text()
+    options = InferOptions(aoi=str(aoi), aoi_box=True, overwrite=True)
+    with pytest.raises(RefusedError, match="the input itself, or a part of it"):
+        model.infer_file(source, aoi, options)
+    assert aoi.read_text() == content

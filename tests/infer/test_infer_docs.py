@@ -47,7 +47,7 @@ def workplace(
 ) -> Path:
     """A folder with the files that the examples speak of."""
     save_model(make_model()).rename(tmp_path / "ema.safetensors")
-    make_raster(height=600, width=520)
+    make_raster(height=280, width=260)
     (tmp_path / "scenes.csv").write_text('input,window\nin.tif,"0,0,20,20"\n')
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -56,7 +56,7 @@ def workplace(
 def test_the_python_examples_run(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first, batch = blocks("inference.md")
     exec(first, {})
-    assert capsys.readouterr().out.startswith("1024 ")
+    assert capsys.readouterr().out.startswith("512 ")
     assert (workplace / "out.png").exists()
     exec(batch, {})
     assert capsys.readouterr().out == "['done']\n"

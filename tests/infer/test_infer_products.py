@@ -17,6 +17,7 @@ import rasterio.shutil
 from srgan_cli.data.radiometry import RADIOMETRIES
 from srgan_cli.errors import RefusedError
 from srgan_cli.infer import InferOptions, Model
+from srgan_cli.infer.evaluate import evaluate_file
 from srgan_cli.infer.products import remote_settings
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
@@ -129,6 +130,9 @@ def test_gdals_own_names_of_a_product(nearest: Callable[..., Model], tmp_path: P
     inside = f"/vsizip/{archive}/{root.name}/MTD_MSIL2A.xml"
     for source in (
         root / "MTD_MSIL2A.xml",
+        f"/vsizip/{archive}",
+        f"/vsizip/{{{archive}}}/{root.name}",
+        inside,
         f"SENTINEL2_L2A:{root}/MTD_MSIL2A.xml:10m:EPSG_32631",
         f"SENTINEL2_L2A:{inside}:10m:EPSG_32631",
     ):
@@ -159,6 +163,8 @@ def test_products_that_cannot_be_used(nearest: Callable[..., Model], tmp_path: P
     refused(nearest(RGBN), root, tmp_path, r"cannot open .*SAFE.*B03_10m\.jp2")
     (root / "MTD_MSIL2A.xml").unlink()
     refused(nearest(RGBN), root, tmp_path, r"MTD_MSIL1C\.xml or MTD_MSIL2A\.xml is missing")
+    far = "SENTINEL2_L2A:/vsicurl/https://a.example/S2A.SAFE/MTD_MSIL2A.xml:10m:EPSG_32631"
+    refused(nearest(RGBN), far, tmp_path, "a Sentinel-2 product that is not on this machine")
     torn = tmp_path / "S2A_MSIL2A_20220301T103031.zip"
     torn.write_bytes(b"PK\3\4 torn")
     refused(nearest(RGBN), torn, tmp_path, r"cannot open .*\.zip")
@@ -239,3 +245,12 @@ def test_folders_that_are_rasters_and_those_that_are_not(
     err = refused(model, tmp_path, tmp_path, "a folder, not a raster")
     assert "--manifest" in err.hint
     refused(model, "", tmp_path, "INPUT is an empty name")
+
+
+def test_products_can_be_the_truth_of_an_evaluation(
+    nearest: Callable[..., Model], tmp_path: Path
+) -> None:
+    root, _ = make_product(tmp_path, bands=TEN_METRES)
+    found = evaluate_file(nearest(RGBN), str(root))
+    assert found.gain == pytest.approx(0, abs=0.1)
+    assert found.valid_pixels > 9000
