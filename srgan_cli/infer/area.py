@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ class Polygons:
         points = np.array([point for rings in polygons for ring in rings for point in ring])
         self.bounds = (*points.min(axis=0), *points.max(axis=0))
         """left, top, right, bottom."""
+        self.checksum = zlib.crc32(points.tobytes())
 
     def mask(self, box: Box) -> NDArray[np.bool_]:
         """Pixels (rows, cols) of a box of the scene whose centre lies inside."""

@@ -56,7 +56,8 @@ class QualityReport:
     sam: float | None
     """Mean spectral angle between SR averaged to the LR grid and LR, in degrees; None for one band."""
     seam_index: float | None
-    """Gradient across inner tile borders over that beside them, 1 without seams; None without borders."""
+    """Gradient across inner tile borders over that beside them; None without borders. Around 1 without
+    seams, within some tenths where borders are few."""
     pixels: int
     """Valid LR pixels."""
 

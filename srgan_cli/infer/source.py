@@ -94,6 +94,13 @@ class Source:
         return self.area.row, self.area.col
 
     @property
+    def part(self) -> dict[str, Any]:
+        """Which part it is, in plain values: what an output of another part must not be taken for."""
+        area = self.area
+        outline = None if self._polygons is None else self._polygons.checksum
+        return {"window": [area.col, area.row, area.width, area.height], "polygons": outline}
+
+    @property
     def scene(self) -> Box:
         """All that can be seen, from the corner of the part."""
         whole = Box(0, 0, int(self.dataset.height), int(self.dataset.width))

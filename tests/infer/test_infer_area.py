@@ -16,11 +16,13 @@ from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.warp import transform_bounds, transform_geom
 
+from srgan_cli.data.rasters import gdal_env
 from srgan_cli.errors import RefusedError
 from srgan_cli.infer import InferOptions, Model
 from srgan_cli.infer import sink as sink_module
 from srgan_cli.infer.area import Polygons
 from srgan_cli.infer.geometry import Box, Grid
+from srgan_cli.infer.source import Source
 
 WINDOWS = [(13, 7, 31, 45), (0, 0, 20, 20), (70, 60, 29, 37), (33, 41, 1, 1), (0, 50, 99, 5)]
 UTM = Affine(10, 0, 500_000, 0, -10, 4_000_000)
@@ -217,6 +219,21 @@ def test_the_mask_of_polygons_does_not_depend_on_the_box() -> None:
             box = Box(row, col, min(13, 60 - row), min(7, 60 - col))
             rows, cols = box.within(Box(0, 0, 60, 60))
             np.testing.assert_array_equal(polygons.mask(box), whole[rows, cols])
+
+
+def test_parts_can_be_told_apart(make_raster: Callable[..., Path], tmp_path: Path) -> None:
+    source, aoi = str(make_raster(height=60, width=70)), str(triangle(tmp_path))
+    parts = []
+    for options in (
+        InferOptions(),
+        InferOptions(window=(0, 0, 5, 5)),
+        InferOptions(aoi=aoi),
+        InferOptions(aoi=aoi, aoi_box=True),
+    ):
+        with gdal_env(), Source(source, None, options) as opened:
+            parts.append(json.dumps(opened.part))
+            assert opened.whole().part == {"window": [0, 0, 70, 60], "polygons": None}
+    assert len(set(parts)) == 4
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
