@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from srgan_cli.errors import RefusedError, SrganError
 
 if TYPE_CHECKING:
-    from srgan_cli.infer.batch import Status
     from srgan_cli.infer.options import InferOptions
     from srgan_cli.infer.scene_list import Scene
+    from srgan_cli.infer.status import Status
 
 
 def refuse_beside(option: str, others: Mapping[str, Any]) -> None:
@@ -86,7 +86,7 @@ def _show_plan(scenes: Sequence[Scene]) -> None:
 def show_collected(out_dir: Path, as_json: bool) -> None:
     """Say what became of the scenes of a folder."""
     from srgan_cli.cli import console
-    from srgan_cli.infer.batch import collect
+    from srgan_cli.infer.status import collect
 
     statuses = collect(out_dir)
     if as_json:

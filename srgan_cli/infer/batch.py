@@ -11,65 +11,21 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from srgan_cli.data.finding import is_address
 from srgan_cli.errors import RefusedError, SrganError, StoppedError
-from srgan_cli.files import write_text
 from srgan_cli.infer.model import Bar, Model, Progress, no_progress
 from srgan_cli.infer.options import InferOptions
 from srgan_cli.infer.scene_list import Scene
+from srgan_cli.infer.status import Status, file_size, read_status, status_path, write_status
 from srgan_cli.signals import stop_request
 
-SUFFIX = ".status.json"
-_FORMAT = 1
 _SCENE_OPTIONS = ("overwrite", "force", "dry_run", "device", "batch", "tile_px", "qa_max_bias")
 """They do not change the output: what was made with others is as good."""
 _GO_ON = "run the same command again: scenes that are done are skipped"
-
-State = Literal["done", "skipped", "failed", "running", "stopped"]
-
-
-@dataclass(frozen=True)
-class Status:
-    """What became of a scene, as its status file has it."""
-
-    state: State
-    """`skipped` is never written: the file says what was done before."""
-    input: str
-    output: str
-    fingerprint: dict[str, Any]
-    """What decides about the output: weights, input and options."""
-    started: str
-    """UTC."""
-    host: str
-    pid: int
-    seconds: float = 0.0
-    output_bytes: int = 0
-    message: str = ""
-    """Why it failed, or what went beyond a limit."""
-    hint: str = ""
-    traceback: str = ""
-    """Only of bugs."""
-    result: dict[str, Any] | None = None
-    """As `srgan infer --json` gives it."""
-
-    @property
-    def problem(self) -> bool:
-        """Whether it needs a person: it failed, or its output goes beyond a limit."""
-        return self.state == "failed" or bool(self.message)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return dataclasses.asdict(self)
-
-
-def status_path(output: Path) -> Path:
-    """The status file of an output, beside it."""
-    return output.with_name(output.name + SUFFIX)
 
 
 def run_batch(
@@ -144,7 +100,7 @@ def _run(model: Model, scene: Scene, inside: _InScene) -> Status:
             return dataclasses.replace(before, state="skipped")
         kept = False
         scene.output.parent.mkdir(parents=True, exist_ok=True)
-        _write(place, status)
+        write_status(place, status)
         result = model.infer_file(scene.input, scene.output, scene.options, inside.progress)
         status = dataclasses.replace(
             status,
@@ -154,7 +110,7 @@ def _run(model: Model, scene: Scene, inside: _InScene) -> Status:
             result=result.as_dict(),
         )
     except StoppedError as err:
-        _write(place, dataclasses.replace(status, state="stopped", message=err.message))
+        write_status(place, dataclasses.replace(status, state="stopped", message=err.message))
         raise StoppedError(err.exit_code - 128, err.message, _GO_ON) from err
     except SrganError as err:
         status = dataclasses.replace(status, state="failed", message=err.message, hint=err.hint)
@@ -168,17 +124,8 @@ def _run(model: Model, scene: Scene, inside: _InScene) -> Status:
         )
     status = dataclasses.replace(status, seconds=time.monotonic() - began)
     if not kept:
-        _write(place, status)
+        write_status(place, status)
     return status
-
-
-def _write(place: Path, status: Status) -> None:
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"format": _FORMAT, **status.as_dict()}, indent=2)
-        write_text(place, text + "\n")
-    except OSError as err:
-        raise SrganError(f"{place}: cannot be written: {err.strerror}", "check --out-dir") from err
 
 
 def _done_before(scene: Scene, wanted: dict[str, Any]) -> Status | None:
@@ -195,8 +142,8 @@ def _done_before(scene: Scene, wanted: dict[str, Any]) -> Status | None:
             f"{scene.output}: exists already and has no status file",
             "move it away, or add --overwrite",
         )
-    status = _read(place)
-    if status.state != "done" or status.output_bytes != _size(scene.output):
+    status = read_status(place)
+    if status.state != "done" or status.output_bytes != file_size(scene.output):
         raise RefusedError(
             f"{scene.output}: is not what {place.name} tells of", "move it away, or add --overwrite"
         )
@@ -208,20 +155,6 @@ def _done_before(scene: Scene, wanted: dict[str, Any]) -> Status | None:
                 "add --overwrite to remake it, or choose another --out-dir",
             )
     return status
-
-
-def _read(place: Path) -> Status:
-    try:
-        values = json.loads(place.read_text(encoding="utf-8"))
-        version = values.pop("format")
-        if version != _FORMAT:
-            raise RefusedError(f"{place}: status format {version}", "update srgan, or remove it")
-        return Status(**values)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as err:
-        raise RefusedError(
-            f"{place}: damaged status file ({type(err).__name__})",
-            "remove it together with its output",
-        ) from err
 
 
 def fingerprint(model: Model, scene: Scene) -> dict[str, Any]:
@@ -264,40 +197,3 @@ def _digest(path: Path) -> str | None:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
         return None
-
-
-def collect(out_dir: Path) -> list[Status]:
-    """The status of every scene under a folder, by output.
-
-    Raises:
-        RefusedError: There is no such folder, or no status in it.
-    """
-    if not out_dir.is_dir():
-        raise RefusedError(f"--collect {out_dir}: no such folder", "give the --out-dir of a batch")
-    places = sorted(out_dir.rglob(f"*{SUFFIX}"))
-    places = [place for place in places if not place.name.startswith(".")]
-    if not places:
-        raise RefusedError(
-            f"--collect {out_dir}: no status file in it", "give the --out-dir of a batch"
-        )
-    return [_readable(place) for place in places]
-
-
-def _readable(place: Path) -> Status:
-    """A damaged status is a scene that failed."""
-    try:
-        status = _read(place)
-    except RefusedError as err:
-        name = str(place)[: -len(SUFFIX)]
-        return Status("failed", "", name, {}, "", "", 0, message=err.message, hint=err.hint)
-    # Beside its status, since the folder may have moved.
-    output = place.with_name(place.name[: -len(SUFFIX)])
-    if status.state != "done" or _size(output) == status.output_bytes:
-        return status
-    wrong = "is not what was written" if output.exists() else "is gone"
-    hint = f"remove {output} and {place.name}, and run the batch again"
-    return dataclasses.replace(status, state="failed", message=f"{output}: {wrong}", hint=hint)
-
-
-def _size(path: Path) -> int | None:
-    return path.stat().st_size if path.exists() else None

@@ -27,11 +27,9 @@ _REMOTE = {
     # Looks for sidecars by name instead of listing the folder, which the server may not allow.
     "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
     "VSI_CACHE": "TRUE",
-    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
-    "GDAL_HTTP_MULTIPLEX": "YES",
     "GDAL_HTTP_MAX_RETRY": "3",
     "GDAL_HTTP_RETRY_DELAY": "1",
-    "GDAL_HTTP_CONNECTTIMEOUT": "20",
+    "GDAL_HTTP_CONNECTTIMEOUT": "10",
     "GDAL_HTTP_LOW_SPEED_TIME": "60",
     "GDAL_HTTP_LOW_SPEED_LIMIT": "1",
 }
@@ -59,7 +57,7 @@ class Opened(NamedTuple):
 
 
 def remote_settings(path: str) -> dict[str, str]:
-    """GDAL settings for reading over the network; those of the environment win."""
+    """GDAL settings for opening over the network, kept while open; those of the environment win."""
     if not is_address(path) or path.startswith(("/vsizip", "/vsimem", "/vsitar", "/vsigzip")):
         return {}
     return {name: value for name, value in _REMOTE.items() if name not in os.environ}

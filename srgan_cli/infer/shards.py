@@ -42,8 +42,10 @@ def find_shard(text: str | None, environ: Mapping[str, str]) -> Shard:
     """
     if text:
         return _given(text)
-    array = _slurm(environ) or _aws(environ) or _kubernetes(environ)
+    array = _slurm(environ) or _aws(environ)
     ranks = _pair(environ, "RANK", "WORLD_SIZE")
+    if not array and not ranks:
+        _refuse_kubernetes(environ)
     if array and ranks:
         return Shard(
             array.index * ranks.count + ranks.index,
@@ -85,14 +87,13 @@ def _aws(environ: Mapping[str, str]) -> Shard | None:
     return _pair(environ, "AWS_BATCH_JOB_ARRAY_INDEX", "AWS_BATCH_JOB_ARRAY_SIZE")
 
 
-def _kubernetes(environ: Mapping[str, str]) -> Shard | None:
+def _refuse_kubernetes(environ: Mapping[str, str]) -> None:
     index = environ.get("JOB_COMPLETION_INDEX")
-    if index is None:
-        return None
-    raise RefusedError(
-        f"JOB_COMPLETION_INDEX is {index}, but Kubernetes does not say of how many",
-        "give --shard $(JOB_COMPLETION_INDEX)/N in the job's args, N its completions",
-    )
+    if index is not None:
+        raise RefusedError(
+            f"JOB_COMPLETION_INDEX is {index}, but Kubernetes does not say of how many",
+            "give --shard $(JOB_COMPLETION_INDEX)/N in the job's args, N its completions",
+        )
 
 
 def _pair(environ: Mapping[str, str], index_name: str, count_name: str) -> Shard | None:

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from srgan_cli.errors import RefusedError, StoppedError
 from srgan_cli.infer import InferOptions, Model
-from srgan_cli.infer import batch as batch_module
-from srgan_cli.infer.batch import collect, run_batch, status_path
+from srgan_cli.infer.batch import run_batch
 from srgan_cli.infer.model import no_progress
 from srgan_cli.infer.scene_list import read_scenes
 from srgan_cli.infer.shards import Shard, find_shard
+from srgan_cli.infer.status import SUFFIX, collect, status_path
 
 
 @given(st.integers(0, 50), st.integers(1, 12))
@@ -46,6 +46,7 @@ def slurm(task: int, first: int, last: int, count: int) -> dict[str, str]:
         ({"AWS_BATCH_JOB_ARRAY_INDEX": "3", "AWS_BATCH_JOB_ARRAY_SIZE": "10"}, "3/10"),
         ({"RANK": "1", "WORLD_SIZE": "4"}, "1/4"),
         ({"RANK": "1"}, "0/1"),
+        ({"RANK": "1", "WORLD_SIZE": "4", "JOB_COMPLETION_INDEX": "0"}, "1/4"),
         (slurm(3, 0, 7, 8) | {"RANK": "1", "WORLD_SIZE": "2"}, "7/16"),
     ],
 )
@@ -292,4 +293,4 @@ def test_collect_finds_what_went_wrong(
     assert (gone.state, failed.state, damaged.state) == ("failed", "failed", "failed")
     assert "is gone" in gone.message
     assert "damaged status file" in damaged.message
-    assert batch_module.SUFFIX not in damaged.output
+    assert SUFFIX not in damaged.output
