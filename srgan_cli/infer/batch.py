@@ -20,12 +20,11 @@ from srgan_cli.errors import RefusedError, SrganError, StoppedError
 from srgan_cli.infer.model import Bar, Model, Progress, no_progress
 from srgan_cli.infer.options import InferOptions
 from srgan_cli.infer.scene_list import Scene
-from srgan_cli.infer.status import Status, file_size, read_status, status_path, write_status
+from srgan_cli.infer.status import GO_ON, Status, file_size, read_status, status_path, write_status
 from srgan_cli.signals import stop_request
 
 _SCENE_OPTIONS = ("overwrite", "force", "dry_run", "device", "batch", "tile_px", "qa_max_bias")
 """They do not change the output: what was made with others is as good."""
-_GO_ON = "run the same command again: scenes that are done are skipped"
 
 
 def run_batch(
@@ -50,12 +49,12 @@ def run_batch(
     """
     statuses = []
     with (
-        stop_request("what is finished is kept", _GO_ON) as stop,
+        stop_request("what is finished is kept", GO_ON) as stop,
         progress("scenes", len(scenes)) as bar,
     ):
         for scene in scenes:
             if stop:
-                raise stop.stopped("what is finished is kept", _GO_ON)
+                raise stop.stopped("what is finished is kept", GO_ON)
             status = _run(model, scene, _InScene(bar, scene.output.name))
             statuses.append(status)
             tell(status)
@@ -110,8 +109,10 @@ def _run(model: Model, scene: Scene, inside: _InScene) -> Status:
             result=result.as_dict(),
         )
     except StoppedError as err:
-        write_status(place, dataclasses.replace(status, state="stopped", message=err.message))
-        raise StoppedError(err.exit_code - 128, err.message, _GO_ON) from err
+        write_status(
+            place, dataclasses.replace(status, state="stopped", message=err.message, hint=GO_ON)
+        )
+        raise StoppedError(err.exit_code - 128, err.message, GO_ON) from err
     except SrganError as err:
         status = dataclasses.replace(status, state="failed", message=err.message, hint=err.hint)
     except Exception as err:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +14,7 @@ from srgan_cli.errors import RefusedError, SrganError
 from srgan_cli.files import write_text
 
 SUFFIX = ".status.json"
+GO_ON = "run the same command again: scenes that are done are skipped"
 _FORMAT = 1
 
 State = Literal["done", "skipped", "failed", "running", "stopped"]
@@ -113,6 +116,9 @@ def _readable(place: Path) -> Status:
     except RefusedError as err:
         name = str(place)[: -len(SUFFIX)]
         return Status("failed", "", name, {}, "", "", 0, message=err.message, hint=err.hint)
+    if status.state == "running" and not _may_run(status):
+        gone = f"process {status.pid} ended without a word"
+        return dataclasses.replace(status, state="stopped", message=gone, hint=GO_ON)
     # Beside its status, since the folder may have moved.
     output = place.with_name(place.name[: -len(SUFFIX)])
     if status.state != "done" or file_size(output) == status.output_bytes:
@@ -120,6 +126,19 @@ def _readable(place: Path) -> Status:
     wrong = "is not what was written" if output.exists() else "is gone"
     hint = f"remove {output} and {place.name}, and run the batch again"
     return dataclasses.replace(status, state="failed", message=f"{output}: {wrong}", hint=hint)
+
+
+def _may_run(status: Status) -> bool:
+    """Whether the process that began a scene may still be at it; of other machines nobody knows."""
+    if status.host != socket.gethostname():
+        return True
+    try:
+        os.kill(status.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def file_size(path: Path) -> int | None:

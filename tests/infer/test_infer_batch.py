@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -264,6 +265,26 @@ def test_a_signal_ends_the_batch_and_the_next_run_goes_on(
     assert caught.value.exit_code == 128 + signal.SIGTERM
     monkeypatch.undo()
     assert states(model, three()) == ["skipped", "failed", "done"]
+
+
+def test_a_killed_scene_is_told_from_one_in_work(
+    make_model: Callable[..., Model], three: Callable[..., list], tmp_path: Path
+) -> None:
+    run_batch(make_model(), three(), no_progress)
+    place = status_path(tmp_path / "sr" / "c.tif")
+    values = json.loads(place.read_text())
+    with subprocess.Popen(["sleep", "0"]) as process:
+        process.wait()
+    for pid, host, state in (
+        (os.getpid(), values["host"], "running"),
+        (process.pid, values["host"], "stopped"),
+        (process.pid, "elsewhere", "running"),
+    ):
+        place.write_text(json.dumps(values | {"state": "running", "pid": pid, "host": host}))
+        found = collect(tmp_path / "sr")[2]
+        assert found.state == state
+        assert found.problem == (state == "stopped")
+    place.unlink()
 
 
 def test_problems_of_quality_are_kept_and_counted(
