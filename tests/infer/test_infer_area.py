@@ -105,6 +105,38 @@ def test_a_window_equals_the_same_window_of_the_whole_scene(
             assert tuple(cut.transform) == tuple(opened.window_transform((rows, cols)))
 
 
+def test_a_window_gets_the_measured_halo_of_the_whole_scene(
+    make_model: Callable[..., Model], make_raster: Callable[..., Path]
+) -> None:
+    model = make_model(1, model_type="esrgan", n_blocks=5)
+    source = make_raster(bands=1, height=230, width=240)
+    results = []
+    for name, window in (("whole.tif", None), ("part.tif", (90, 100, 40, 30))):
+        options = InferOptions(tile_px=64, tolerance=20.0, window=window)
+        results.append(model.infer_file(source, source.with_name(name), options))
+    whole, part = results
+    assert whole.halo_mode == "measured"
+    assert (part.halo_px, part.residual) == (whole.halo_px, whole.residual)
+    with rasterio.open(whole.output) as left, rasterio.open(part.output) as right:
+        same = left.read(window=((200, 260), (180, 260))).astype(int)
+        difference = np.abs(same - right.read())
+    assert np.quantile(difference, 0.99) <= 2 * whole.residual + 1
+
+
+def test_a_network_that_sees_everything_makes_a_window_of_the_whole_scene(
+    make_model: Callable[..., Model], make_raster: Callable[..., Path]
+) -> None:
+    model = make_model(block_type="rcab", n_channels=16, n_blocks=1)
+    source = make_raster(height=50, width=60, dtype="float32")
+    whole, _ = run(model, source, "whole.tif")
+    part, _ = run(model, source, "part.tif", window=(20, 10, 15, 12))
+    np.testing.assert_array_equal(part, whole[:, 20:44, 40:70])
+    err = refused(
+        model, source, "tiles of a scene of 60 x 50 pixels", tile_px=16, window=(0, 0, 5, 5)
+    )
+    assert "--tile 60" in err.hint
+
+
 def test_nodata_around_a_window_is_filled_as_in_the_whole_scene(
     make_model: Callable[..., Model], make_raster: Callable[..., Path], ground: Callable
 ) -> None:
