@@ -173,40 +173,41 @@ class Source:
     def read(self, box: Box) -> tuple[Values, Mask]:
         """Stored values (bands, rows, cols) as float32 and valid pixels (rows, cols) of a box.
 
-        A pixel is valid when every chosen band is, by its mask, alpha or nodata, and finite, and
-        when it lies in the polygons where there are any.
+        A pixel is valid when every chosen band is: by its mask, alpha or nodata, and finite.
+        Polygons do not count here: the network sees what lies around them.
 
         Raises:
             RefusedError: The file cannot be decoded there.
         """
-        values, valid = self._read_all(box)
-        return values, self._cut_out(valid, box)
-
-    def _read_all(self, box: Box) -> tuple[Values, Mask]:
-        window = Window(box.col + self.area.col, box.row + self.area.row, box.width, box.height)
+        window = self._window(box)
         values, valid = read_pixels(self.dataset, window, self.bands, self._given_nodata)
         # A nodata value hides the alpha band from GDAL's masks.
         if self._alpha and MaskFlags.alpha not in self._flags:
             valid &= read_pixels(self.dataset, window, [self._alpha])[0][0] != 0
         return values, valid
 
-    def _cut_out(self, valid: Mask, box: Box) -> Mask:
+    def _window(self, box: Box) -> Window:
+        """Of the dataset, for a box that counts from the corner of the part."""
+        return Window(box.col + self.area.col, box.row + self.area.row, box.width, box.height)
+
+    def cut_out(self, valid: Mask, box: Box) -> Mask:
+        """Of the valid pixels (rows, cols) of a box, those inside of the polygons if there are any."""
         if self._polygons is None:
             return valid
-        return valid & self._polygons.mask(box.moved(self.area.row, self.area.col))
+        return valid & self._polygons.mask(box.moved(*self.origin))
 
     def read_filled(self, box: Box, fill_px: int) -> tuple[Values, Mask]:
-        """As `read`, with pixels without data taken from the nearest one that has some.
+        """As `read`, with invalid pixels taken from the nearest valid one, and polygons cut out.
 
-        Such pixels are looked for up to `fill_px` around the box: with the diagonal of the halo
+        Valid pixels are looked for up to `fill_px` around the box: with the diagonal of the halo
         as radius every pixel that a valid output pixel depends on is filled the same way however
         the scene is cut.
         """
         wide = box.grown_within(fill_px if self.may_be_invalid else 0, self.scene)
-        values, valid = self._read_all(wide)
+        values, valid = self.read(wide)
         rows, cols = box.within(wide)
         filled: Values = fill_nearest(values, valid)[:, rows, cols]
-        return filled, self._cut_out(valid[rows, cols], box)
+        return filled, self.cut_out(valid[rows, cols], box)
 
 
 def fill_radius(halo_px: int) -> int:
