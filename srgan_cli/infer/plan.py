@@ -95,7 +95,8 @@ def make_plan(
     tolerance = _tolerance(options, quantiser, sample)
     limit = window_limit(info.spec, network.device, options.batch or 1)
     longest = max(source.scene.height, source.scene.width)
-    if longest <= (options.tile_px or limit):
+    fits = longest <= (options.tile_px or limit)
+    if fits and (source.area == source.whole().area or not _is_exact(field, options)):
         # Nothing is cut: the halo does not matter, as long as a part sees the whole scene.
         core = fitting_core(longest, info.scale, block_px)
         around = 0 if source.area == source.whole().area else longest
@@ -113,6 +114,13 @@ def make_plan(
             f"({field_px} px) leaves none"
         )
     return Plan(grid, halo, field_px, quantiser, output, options.batch or 1, tuple(warnings))
+
+
+def _is_exact(field: Callable[[], int | None], options: InferOptions) -> bool:
+    """Whether the halo is the receptive field, so that a part needs to see no more."""
+    field_px = field()
+    wanted = options.halo in (AUTO_HALO, EXACT_HALO)
+    return wanted and field_px is not None and field_px <= AFFORDABLE_PX
 
 
 def _output(

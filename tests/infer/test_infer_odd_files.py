@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ REFUSED = {
 def smooth(make_model: Callable[..., Model]) -> Callable[[int], Model]:
     """Bicubic upsampling by 2, whatever the values."""
 
+    @cache
     def make(bands: int) -> Model:
         model = make_model(bands, global_skip="bicubic", radiometry="identity")
         for parameter in model.generator.last_layer().parameters():
