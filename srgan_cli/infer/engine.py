@@ -249,13 +249,23 @@ class _Store:
         inside = Box(rows.start, cols.start, tile.core.height, tile.core.width)
         sr_rows, sr_cols = inside.scaled(scale).within(begun.scaled(scale))
         sr_core = sr[:, sr_rows, sr_cols]
-        if self._observer is not None:
-            self._observer.add(tile, lr[:, rows, cols], sr_core, valid)
         if self._rounded:
             stored = quantiser.marked(sr_core.copy(), valid)
         else:
             stored = quantiser.stored(sr_core, valid)
         part.add(tile.core, stored, valid if self._work.plan.output.mask else None)
+        # Only now: a tile that the disk did not take is made, and noted, again.
+        if self._observer is not None:
+            self._observe(part, self._observer, tile, lr[:, rows, cols], sr_core, valid)
+
+    def _observe(self, part: PartWriter, observer: Observer, *seen: Any) -> None:
+        try:
+            observer.add(*seen)
+        except BaseException:
+            # Half noted: what was noted of the part no longer tells of its tiles.
+            part.abandon()
+            self._part = None
+            raise
 
     def _open(self, tile: Tile) -> PartWriter:
         if self._part is None:

@@ -130,7 +130,7 @@ def evaluate_file(
             f"the weights make {info.spec.out_bands} bands of {info.spec.in_bands}",
             "only networks that keep the bands can be compared with their input",
         )
-    with quiet_rasterio(), gdal_env(), Source(path) as source:
+    with quiet_rasterio(), gdal_env(), model.source(path, options) as source:
         model, sample = _prepare(source, model, options)
         height, width = source.height // scale, source.width // scale
         if not height or not width:

@@ -45,7 +45,7 @@ def feed(plan: Plan, source: Source, segments: Iterable[Segment]) -> Iterator[Ba
     """The batches of some segments; to be advanced in one thread at a time.
 
     Every batch has the same shape, the last one is filled up: the same window always goes through
-    the same arithmetic. A segment that a mask calls empty is not read.
+    the same arithmetic. A segment that a mask or polygons call empty is not read.
     """
     waiting: list[tuple[Tile, NDArray[np.bool_], NDArray[np.float32] | None]] = []
     full = 0
@@ -85,19 +85,19 @@ def _windows(
     plan: Plan, source: Source, segment: Segment
 ) -> Iterator[tuple[Tile, NDArray[np.bool_], NDArray[np.float32] | None]]:
     fill_px = plan.fill_px if source.may_be_invalid else 0
-    wide = segment.window.grown(fill_px, source.height, source.width)
+    wide = segment.window.grown_within(fill_px, source.scene)
     with gdal_env():
-        if source.masked_out(wide):
+        if source.masked_out(segment.core):
             for tile in segment.tiles:
                 yield tile, np.zeros((tile.core.height, tile.core.width), dtype=bool), None
             return
         values, valid = source.read(wide)
     for tile in segment.tiles:
-        inside = valid[tile.core.within(wide)]
+        inside = source.cut_out(valid[tile.core.within(wide)], tile.core)
         if not inside.any():
             yield tile, inside, None
             continue
-        seen = tile.window.grown(fill_px, source.height, source.width)
+        seen = tile.window.grown_within(fill_px, source.scene)
         rows, cols = seen.within(wide)
         # Only here, and only where something is invalid: filling costs more than reading.
         filled = fill_nearest(values[:, rows, cols], valid[rows, cols])

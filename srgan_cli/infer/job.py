@@ -271,7 +271,7 @@ class _Run:
         smaller = cut.smaller(job.networks[0].size_multiple)
         if smaller is None and cut.halo.mode == "whole" and not self.parts:
             # Now it must be cut, and that needs a halo.
-            half = max(job.source.height, job.source.width) // 2
+            half = max(job.source.scene.height, job.source.scene.width) // 2
             if half >= 1:
                 smaller = self._find_cut(replace(job.options, tile_px=half, batch=1))
                 Manifest(job.facts, smaller).save(self.shop.folder)

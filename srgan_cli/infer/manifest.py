@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rasterio.io import DatasetReader
+
 from srgan_cli import __version__
 from srgan_cli.errors import RefusedError
 from srgan_cli.files import write_text
@@ -54,7 +56,7 @@ def gather_facts(
     network: Network,
     options: InferOptions,
     model: Mapping[str, Any],
-    observed: bool,
+    qa: bool | str,
 ) -> Facts:
     """Everything on which the stored values depend, under the names that users know.
 
@@ -69,10 +71,11 @@ def gather_facts(
         **model,
         "input": source.path,
         "files": _files(source),
-        "size": [source.width, source.height],
+        "size": [dataset.width, dataset.height],
+        **source.part,
         "transform": list(dataset.transform)[:6],
         "values": f"{sample.shape[1]} sampled, checksum {zlib.crc32(sample.tobytes()):08x}",
-        "bands": list(source.bands),
+        "bands": [_label(dataset, band) for band in source.bands],
         "nodata": None if settled.quantiser.nodata is None else repr(settled.quantiser.nodata),
         "dtype": output.dtype,
         "mask": output.mask,
@@ -82,17 +85,23 @@ def gather_facts(
         "tile": options.tile_px,
         "halo": options.halo,
         "tolerance": options.tolerance,
-        "qa": observed,
+        "qa": qa,
     }
     # As it comes back from the file: tuples are lists there.
     plain: Facts = json.loads(json.dumps(facts))
     return plain
 
 
+def _label(dataset: DatasetReader, band: int) -> str:
+    """Number and name: which bands a product has depends on its pixel size."""
+    return f"{band} {dataset.descriptions[band - 1] or ''}".rstrip()
+
+
 def _files(source: Source) -> list[str]:
     """Name, size and time of change of the local files that the raster consists of."""
     found = []
-    for name in source.dataset.files or [source.path]:
+    # Of a product in an archive GDAL names the files inside.
+    for name in dict.fromkeys((source.path, *source.dataset.files)):
         path = Path(name)
         if path.is_file():
             facts = path.stat()

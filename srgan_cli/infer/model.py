@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -14,8 +15,7 @@ import numpy as np
 from srgan_cli import __version__
 from srgan_cli.data.rasters import gdal_env
 from srgan_cli.infer.engine import MakeObserver
-from srgan_cli.infer.geometry import Box
-from srgan_cli.infer.job import Job, Progress, make, no_progress
+from srgan_cli.infer.job import Job, Made, Progress, make, no_progress
 from srgan_cli.infer.layout import Layout
 from srgan_cli.infer.manifest import gather_facts
 from srgan_cli.infer.metadata import scaled_transform
@@ -23,6 +23,9 @@ from srgan_cli.infer.network import Network, find_devices
 from srgan_cli.infer.options import InferOptions, InferResult
 from srgan_cli.infer.place import refuse_full_disk, refuse_output, refuse_same_file
 from srgan_cli.infer.plan import Plan, Settled, find_cut, make_plan, settle
+from srgan_cli.infer.products import Wanted
+from srgan_cli.infer.quality import Quality, QualityReport
+from srgan_cli.infer.quicklook import Companions
 from srgan_cli.infer.source import Source, quiet_rasterio
 from srgan_cli.models import Generator
 from srgan_cli.weights import WeightsInfo, load_generator
@@ -45,6 +48,17 @@ class Model:
         """The generator on the (first) device of the options."""
         return Network(self.generator, find_devices(options.device)[0], options.precision)
 
+    def source(self, path: str, options: InferOptions) -> Source:
+        """The scene, or the part of it that the options ask for, with the bands of the weights."""
+        pixel_m = (self.info.gsd_m, (self.info.gsd_m or 0) * self.info.scale)
+        wanted = Wanted(
+            names=self.info.band_names,
+            num_bands=self.info.spec.in_bands,
+            pixel_m=tuple(size for size in pixel_m if size),
+            numbered=bool(options.bidx),
+        )
+        return Source(path, wanted, options)
+
     def infer_file(
         self,
         src: str | Path,
@@ -63,7 +77,8 @@ class Model:
             dst: A GeoTIFF to be made in an existing folder.
             options: Default: all defaults.
             progress: Shows the tiles done.
-            observe: Makes something that looks at every tile; `InferResult.tally` is what it noted.
+            observe: Makes something that looks at every tile in place of the figures that `qa`
+                asks for; `InferResult.tally` is what it noted.
 
         Raises:
             RefusedError: Input, output and weights do not go together, the input is damaged, or
@@ -75,14 +90,18 @@ class Model:
         began = time.monotonic()
         output = Path(dst)
         layout = Layout(options.compress.lower(), options.creation_options, options.format)
-        refuse_output(output, options.overwrite or options.dry_run)
-        with quiet_rasterio(), gdal_env(), Source(str(src)) as source:
-            refuse_same_file(source, output)
+        companions = Companions.of(output, options)
+        for path in (output, *companions.paths):
+            refuse_output(path, options.overwrite or options.dry_run)
+        with quiet_rasterio(), gdal_env(), self.source(str(src), options) as source:
+            for path in (output, *companions.paths):
+                refuse_same_file(source, path, options.aoi)
             devices = find_devices(options.device)
             network = Network(self.generator, devices[0], options.precision)
             settled = settle(source, self.info, options)
             if options.dry_run:
                 return self._dry_run(source, output, network, settled, options)
+            figures = _figures(source, settled) if options.qa and observe is None else None
             job = Job(
                 source=source,
                 output=output,
@@ -92,23 +111,35 @@ class Model:
                 layout=layout,
                 receptive_field=self.receptive_field,
                 facts=gather_facts(
-                    source, settled, network, options, self._facts(), observe is not None
+                    source,
+                    settled,
+                    network,
+                    options,
+                    self._facts(),
+                    options.qa if observe is None else "another observer",
                 ),
                 provenance=self._provenance,
-                observe=observe,
+                observe=figures or observe,
                 progress=progress,
             )
             made = make(job)
             result = self._result(source, output, made.plan, network)
+            companions.make(output)
+        report = _report(figures, made)
+        problem = report.excess(options.qa_max_bias) if report else ""
         return replace(
             result,
             device=",".join(map(str, devices)),
             format=options.format,
             skipped_tiles=made.skipped_tiles,
             resumed_tiles=made.resumed_tiles,
-            tally=made.tally,
+            tally=None if observe is None else made.tally,
             warnings=(*result.warnings, *made.warnings),
             seconds=time.monotonic() - began,
+            qa=report,
+            problems=(problem,) if problem else (),
+            quicklook=str(companions.quicklook) if companions.quicklook else None,
+            qgis_style=str(companions.style) if companions.style else None,
         )
 
     def _dry_run(
@@ -149,7 +180,7 @@ class Model:
 
     def _result(self, source: Source, output: Path, plan: Plan, network: Network) -> InferResult:
         dataset, grid = source.dataset, plan.grid
-        transform = scaled_transform(dataset.transform, self.info.scale)
+        transform = scaled_transform(dataset.transform, self.info.scale, source.origin)
         return InferResult(
             input=source.path,
             output=str(output),
@@ -182,9 +213,30 @@ class Model:
         )
 
 
+def _figures(source: Source, settled: Settled) -> Callable[[Plan], Quality]:
+    """What makes an observer that measures how well SR agrees with LR."""
+    num_bands = settled.output.bands
+    comparable = num_bands == len(source.bands)
+    names = [""] * num_bands
+    if comparable:
+        # Here, as the dataset is for one thread at a time.
+        names = [source.dataset.descriptions[band - 1] or "" for band in source.bands]
+    size = (source.height, source.width)
+    return lambda plan: Quality(plan.quantiser, names, comparable, size)
+
+
+def _report(figures: Callable[[Plan], Quality] | None, made: Made) -> QualityReport | None:
+    """What the figures of all parts come to."""
+    if figures is None or made.tally is None:
+        return None
+    whole = figures(made.plan)
+    whole.merge(made.tally)
+    return whole.report()
+
+
 def _seconds_per_tile(network: Network, plan: Plan, source: Source) -> float:
     """Of the second of two runs: the first one also sets things up."""
-    box = Box(0, 0, plan.grid.window_height, plan.grid.window_width)
+    box = next(plan.grid.strip(0)).tiles[0].window
     values, _ = source.read_filled(box, 0)
     lr = np.asarray(plan.quantiser.radiometry.to_network(values))[None].repeat(plan.batch, axis=0)
     starts = [(0, 0)] * plan.batch

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from srgan_cli.infer.quality import QualityReport
 
 DeviceName = str
 """auto, cpu, cuda, cuda:N; several GPUs share the scene as cuda:0,cuda:1 or cuda:all."""
@@ -24,6 +27,16 @@ class InferOptions:
     """Nodata value of input and output, in place of what the input says."""
     dtype: str | None = None
     """Output dtype; None = that of the input."""
+    window: tuple[int, int, int, int] | None = None
+    """Column, row, width and height of the part to process, in pixels of the input."""
+    bbox: tuple[float, float, float, float] | None = None
+    """West, south, east and north of the part to process; snaps outwards to whole pixels."""
+    bbox_crs: str = ""
+    """CRS of `bbox`; empty: that of the input."""
+    aoi: str | None = None
+    """GeoJSON file of polygons to process; pixels whose centre is outside become nodata."""
+    aoi_box: bool = False
+    """Process the whole bounding box of `aoi`."""
     tile_px: int | None = None
     """LR pixels kept per tile along a side, rounded up to a multiple of 16; None = by memory."""
     halo: str | int = AUTO_HALO
@@ -46,6 +59,16 @@ class InferOptions:
     """Go on where values do not fit the weights, or the disk looks too small."""
     dry_run: bool = False
     """Plan and time it, but write nothing."""
+    qa: bool = True
+    """Compare SR with LR while it is made, and record how well they agree."""
+    qa_max_bias: float | None = None
+    """Mean difference between SR and LR that a band may have, in stored units; None = any."""
+    quicklook: bool = False
+    """Make a PNG to look at beside the output."""
+    quicklook_path: str | None = None
+    """Make the PNG under this name."""
+    qgis_style: bool = False
+    """Make a QGIS style (.qml) beside the output, with the stretch of the quicklook."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +119,14 @@ class InferResult:
     """What an observer noted about the tiles."""
     warnings: tuple[str, ...] = ()
     dry_run: bool = False
+    qa: QualityReport | None = None
+    """How well SR agrees with LR; None where nobody looked."""
+    problems: tuple[str, ...] = ()
+    """What went beyond the limits that the options set; the output is whole all the same."""
+    quicklook: str | None = None
+    """The PNG that was made."""
+    qgis_style: str | None = None
+    """The QGIS style that was made."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

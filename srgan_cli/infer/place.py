@@ -22,9 +22,9 @@ def refuse_output(path: Path, overwrite: bool) -> None:
         raise RefusedError(f"{path.parent}: not writable", "choose another OUTPUT")
 
 
-def refuse_same_file(source: Source, path: Path) -> None:
-    """Refuse to overwrite the input, or a file that the input (a VRT, say) is made of."""
-    for name in [source.path, *source.dataset.files]:
+def refuse_same_file(source: Source, path: Path, aoi: str | None = None) -> None:
+    """Refuse to overwrite the input, a file that it (a VRT, say) is made of, or the polygons."""
+    for name in [source.path, *source.dataset.files, *([aoi] if aoi else [])]:
         part = Path(name)
         if path.exists() and part.exists() and part.samefile(path):
             raise RefusedError(

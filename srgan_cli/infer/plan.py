@@ -120,6 +120,8 @@ def settle(source: Source, info: WeightsInfo, options: InferOptions) -> Settled:
     Raises:
         RefusedError: Bands, values, dtype or nodata do not work out.
     """
+    if options.qa_max_bias is not None and not options.qa:
+        raise RefusedError("--qa-max-bias: without the QA that measures it", "leave out --no-qa")
     bands, warning = choose_bands(source, info.spec.in_bands, info.band_names, options.bidx)
     source.choose(bands, options.nodata)
     info = for_raster(info, source)
@@ -131,7 +133,13 @@ def settle(source: Source, info: WeightsInfo, options: InferOptions) -> Settled:
     if misfit:
         warnings.append(misfit)
     quantiser, output = _output(source, info, options)
-    tolerance = _tolerance(options, quantiser, sample)
+    if options.qa_max_bias is not None and output.bands != len(source.bands):
+        raise RefusedError(
+            f"--qa-max-bias: the network makes {output.bands} bands of {len(source.bands)}, "
+            "so there is no LR to compare them with",
+            "leave it out",
+        )
+    tolerance = _tolerance(options, quantiser, source, sample)
     return Settled(info, quantiser, output, tolerance, sample, tuple(warnings))
 
 
@@ -150,9 +158,12 @@ def find_cut(
     batch, multiple = options.batch or 1, network.size_multiple
     memory = Memory(settled.info.spec, network.device, batch)
     limit = memory.largest_input_px
-    longest = max(source.height, source.width)
-    if longest <= (options.tile_px or limit):
-        # Nothing is cut: the halo does not matter.
+    # Of the whole scene, of which a part must get the bits.
+    scene = (source.scene.height, source.scene.width)
+    longest = max(scene)
+    fits = longest <= (options.tile_px or limit)
+    if fits and (source.is_whole or not _is_exact(field, options)):
+        # Nothing is cut: the halo does not matter, as long as a part sees the whole scene.
         return Cut(round_up(longest, multiple), Halo(0, "whole"), None, batch)
     field_px = field()
     unaffordable = field_px is None or field_px > AFFORDABLE_PX
@@ -162,7 +173,6 @@ def find_cut(
     halo = _halo(source, network, settled, field_px, options, memory)
     granule = math.lcm(CORE_MULTIPLE_PX, multiple)
     if options.tile_px is None:
-        scene = (source.height, source.width)
         core = memory.largest_core_px(scene, halo.px, network.enlarging_reach_px, granule)
     else:
         core = round_up(options.tile_px, granule)
@@ -179,12 +189,16 @@ def make_plan(source: Source, network: Network, settled: Settled, cut: Cut) -> P
             f"({cut.receptive_field_px} px) leaves none"
         )
     multiple = network.size_multiple
-    grid = Grid(source.height, source.width, cut.core_px, halo.px, multiple)
+    around = halo.px if halo.mode != "whole" or source.is_whole else cut.core_px
+    grid = Grid(source.height, source.width, cut.core_px, around, multiple, source.scene)
     window = (grid.window_height, grid.window_width)
-    # Where a window reaches from one edge of the scene to the other, all between them is core.
+    scene, part = source.scene, (source.height, source.width)
+    # Where a window reaches from one edge of the scene to the other, all of the part is core.
     core = [
-        side if seen == side else cut.core_px
-        for seen, side in zip(window, (source.height, source.width), strict=True)
+        (side if seen == whole else min(cut.core_px, side)) + first % multiple
+        for seen, whole, side, first in zip(
+            window, (scene.height, scene.width), part, source.origin, strict=True
+        )
     ]
     parts = network.parting(window, (core[0], core[1]))
     return Plan(
@@ -197,6 +211,13 @@ def make_plan(source: Source, network: Network, settled: Settled, cut: Cut) -> P
         parts=parts,
         warnings=tuple(warnings),
     )
+
+
+def _is_exact(field: Callable[[], int | None], options: InferOptions) -> bool:
+    """Whether the halo is the receptive field, so that a part needs to see no more."""
+    field_px = field()
+    wanted = options.halo in (AUTO_HALO, EXACT_HALO)
+    return wanted and field_px is not None and field_px <= AFFORDABLE_PX
 
 
 def _output(
@@ -212,7 +233,8 @@ def _output(
         )
     # NaN marks invalid pixels in floats; integers without a nodata value need a mask for them.
     integer = np.dtype(dtype).kind in "iu"
-    mask = source.has_mask or (nodata is None and source.is_float and integer)
+    lost = nodata is None and integer and (source.is_float or source.is_cut_out)
+    mask = source.has_mask or lost
     quantiser = Quantiser(dtype, info.radiometry, info.scale, nodata)
     shape = OutputShape(
         bands=info.spec.out_bands,
@@ -224,12 +246,16 @@ def _output(
     return quantiser, shape
 
 
-def _tolerance(options: InferOptions, quantiser: Quantiser, sample: NDArray[np.float32]) -> float:
-    """In stored units."""
+def _tolerance(
+    options: InferOptions, quantiser: Quantiser, source: Source, sample: NDArray[np.float32]
+) -> float:
+    """In stored units; `sample` is that of the part, which must get the halo of the whole scene."""
     if options.tolerance is not None:
         return options.tolerance
     if quantiser.is_integer:
         return 0.5
+    if not source.is_whole:
+        sample = sample_values(source.whole())
     span = float(sample.max()) - float(sample.min()) if sample.size else 0.0
     return 1e-4 * span
 
@@ -242,12 +268,12 @@ def _halo(
     options: InferOptions,
     memory: Memory,
 ) -> Halo:
-    info = settled.info
+    info, scene = settled.info, source.whole()
     if field_px is None:
-        longest = max(source.height, source.width)
+        longest = max(scene.height, scene.width)
         raise RefusedError(
             f"this network ({info.spec.model_type} {info.spec.block_type}) averages over its whole "
-            f"input: tiles of a scene of {source.width} x {source.height} pixels would not agree",
+            f"input: tiles of a scene of {scene.width} x {scene.height} pixels would not agree",
             "give --attention-window the side of the LR crops it was trained on, or set "
             f"--tile {longest} if the memory allows one window",
         )
@@ -261,15 +287,16 @@ def _halo(
     radiometry = info.radiometry
 
     def read(box: Box) -> tuple[Tensor, NDArray[np.bool_]]:
-        values, valid = source.read_filled(box, fill_radius(field_px))
+        # Of the whole scene: a part of it then gets the same halo.
+        values, valid = scene.read_filled(box, fill_radius(field_px))
         return torch.from_numpy(np.asarray(radiometry.to_network(values))[None]), valid
 
     def predict(lr: Tensor, wanted: Box) -> Tensor:
         # The offset cancels out in the errors, which are then in stored units, band by band.
         return radiometry.difference_to_stored(network.part(lr, wanted))
 
-    shape = (source.height, source.width)
-    pixels = int(source.height * source.width * _SEARCH_SHARE)
+    shape = (scene.height, scene.width)
+    pixels = int(scene.height * scene.width * _SEARCH_SHARE)
     px, residual = measured_halo(
         predict,
         read,

@@ -104,7 +104,7 @@ class Sink:
             "height": shape.height,
             "width": shape.width,
             "dtype": shape.dtype,
-            **georeferencing(source.dataset, quantiser.scale),
+            **georeferencing(source.dataset, quantiser.scale, source.origin),
             **layout.first_profile(shape.dtype, (shape.bands, shape.height, shape.width)),
         }
         same_bands = shape.bands == len(source.bands)
@@ -118,7 +118,14 @@ class Sink:
         except (RasterioError, ValueError, TypeError) as err:
             raise RefusedError(f"the output cannot be made: {reason(err)}", _CHECK) from err
         self._expected = dict(profile)
-        copy_metadata(source.dataset, source.bands, self._dataset, quantiser.scale, provenance)
+        copy_metadata(
+            source.dataset,
+            source.bands,
+            self._dataset,
+            quantiser.scale,
+            provenance,
+            source.origin,
+        )
 
     @property
     def fills_gaps(self) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from srgan_cli.data.finding import WORKSHOP
 from srgan_cli.errors import RefusedError
 from srgan_cli.files import is_temporary
 from srgan_cli.infer.manifest import (
@@ -20,6 +21,7 @@ from srgan_cli.infer.place import remove_sidecars
 from srgan_cli.lock import locked
 
 _LOCK = "lock"
+_WRITER, _WAY_OUT = "srgan infer", "choose another OUTPUT"
 
 
 class Workshop:
@@ -74,7 +76,15 @@ class Workshop:
 
 def folder_of(output: Path) -> Path:
     """Where an output is made."""
-    return output.with_name(f"{output.name}.srgan")
+    return output.with_name(output.name + WORKSHOP)
+
+
+def refuse_in_work(output: Path) -> None:
+    """Refuse an output that another process makes at this moment."""
+    lock = folder_of(output) / _LOCK
+    if lock.exists():
+        with locked(lock, _WRITER, _WAY_OUT):
+            pass
 
 
 @contextmanager
@@ -87,5 +97,5 @@ def opened(output: Path) -> Iterator[Workshop]:
     shop = Workshop(output)
     if shop.folder.exists() and not shop.folder.is_dir():
         raise RefusedError(f"{shop.folder}: a file where parts go", "choose another OUTPUT")
-    with locked(shop.folder / _LOCK, "srgan infer", "choose another OUTPUT"):
+    with locked(shop.folder / _LOCK, _WRITER, _WAY_OUT):
         yield shop

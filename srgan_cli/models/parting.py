@@ -35,11 +35,16 @@ class Parting:
         `size` is that of the part and `length` that of the input, both along the same side.
         """
         last = round_up(length, self.multiple_px) - size
-        return min(max(core_start - self.margin_px, 0), last)
+        wanted = max(core_start - self.margin_px, 0) // self.multiple_px * self.multiple_px
+        return min(wanted, last)
 
 
 def parting(generator: Generator, input_px: tuple[int, int], core_px: tuple[int, int]) -> Parting:
-    """The smallest parts of inputs of `input_px` rows and columns that hold cores of `core_px`."""
+    """The smallest parts of inputs of `input_px` rows and columns that hold cores of `core_px`.
+
+    Cores that do not begin at multiples of `size_multiple` are to be given larger by the pixels
+    between it and them.
+    """
     multiple = generator.size_multiple
     margin = enlarging_reach_px(generator)
     height, width = (

@@ -250,6 +250,7 @@ def test_wide_dtypes_are_rounded_on_the_host() -> None:
     assert rounding(Quantiser("uint32", RADIOMETRIES["identity"], 1, None)) is None
 
 
+@pytest.mark.parametrize("qa", [False, True])
 @pytest.mark.parametrize("nodata", [0, None])
 def test_a_device_that_runs_ahead_makes_the_same_file(
     make_model: Callable[..., Model],
@@ -258,13 +259,17 @@ def test_a_device_that_runs_ahead_makes_the_same_file(
     monkeypatch: pytest.MonkeyPatch,
     ground: Callable,
     nodata: int | None,
+    qa: bool,
 ) -> None:
-    """The way of a GPU, but for its clock: answers are fetched later, and come rounded."""
+    """The way of a GPU, but for its clock: answers are fetched later, and come rounded.
+
+    Figures are taken before rounding: with them it happens here.
+    """
     data = ground(2, 90, 80).astype("uint16")
     data[:, 10:40, 20:70] = 0
     model, source = make_model(), make_raster(data=data, nodata=nodata)
-    options = InferOptions(tile_px=16, batch=3)
-    model.infer_file(source, tmp_path / "a.tif", options)
+    options = InferOptions(tile_px=16, batch=3, qa=qa)
+    expected = model.infer_file(source, tmp_path / "a.tif", options)
     begin, finishes = Network._begin, []
 
     def on_host(network: Network, asked: Any, precision: str) -> Any:
@@ -276,6 +281,7 @@ def test_a_device_that_runs_ahead_makes_the_same_file(
     monkeypatch.setattr(Network, "runs_ahead", True)
     monkeypatch.setattr(Network, "_begin", on_host)
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
-    model.infer_file(source, tmp_path / "b.tif", options)
-    assert None not in finishes
+    result = model.infer_file(source, tmp_path / "b.tif", options)
+    assert {finish is None for finish in finishes} == {qa}
+    assert result.qa == expected.qa
     np.testing.assert_array_equal(pixels(tmp_path / "b.tif"), pixels(tmp_path / "a.tif"))

@@ -329,3 +329,22 @@ def test_nodata_that_does_not_fit_the_new_dtype_is_refused(
         infer(make_model(), source, dtype="uint16")
     with infer(make_model(), source, dtype="uint16", nodata=0) as out:
         assert (out.nodata, out.dtypes[0]) == (0, "uint16")
+
+
+def test_of_a_mask_and_a_nodata_value_both_count(
+    make_model: Callable[..., Model],
+    make_raster: Callable[..., Path],
+    infer: Callable,
+    ground: Callable,
+) -> None:
+    data = ground(2, 20, 30).astype("uint16")
+    data[:, 10:] = 0
+    mask = np.full((20, 30), 255, dtype="uint8")
+    mask[:, :5] = 0
+    with infer(make_model(), make_raster(data=data, mask=mask, nodata=0)) as out:
+        sr, valid = out.read(), out.dataset_mask() != 0
+    assert (sr[:, :, :10] == 0).all()
+    assert (sr[:, 20:] == 0).all()
+    assert valid[:20, 10:].all()
+    assert not valid[20:].any()
+    assert not valid[:, :10].any()

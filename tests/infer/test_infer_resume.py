@@ -433,7 +433,7 @@ def test_an_observer_sees_every_tile_once_across_processes(
     out.unlink()
     with after(monkeypatch, 13, fail), pytest.raises(SrganError, match="played"):
         run()
-    with pytest.raises(RefusedError, match="qa: True there, False now"):
+    with pytest.raises(RefusedError, match="qa: another observer there, True now"):
         model.infer_file(source, out, options)
     if format_ == "cog":
         make_cog = job_module.make_cog
