@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -455,41 +454,18 @@ def test_an_observer_sees_every_tile_once_across_processes(
     assert result.skipped_tiles == expected.skipped_tiles
 
 
-SLOW = """
-import os, sys, time
-from srgan_cli.infer import layout
-from srgan_cli.infer.network import Network
-layout.BLOCK_PX = 32
-start = Network.start
-def slow(*args):
-    time.sleep(0.02)
-    return start(*args)
-Network.start = slow
-print("up", flush=True)
-sys.argv[0] = "srgan"
-from srgan_cli.cli.app import main
-main()
-"""
-
-
-def srgan(*words: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", SLOW, "-q", "infer", *map(str, words)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-
-
 def test_killed_processes_end_in_the_same_bytes(
-    model: Model, source: Path, save_model: Callable[[Model], Path], tmp_path: Path
+    model: Model,
+    source: Path,
+    save_model: Callable[[Model], Path],
+    slow_srgan: Callable[..., subprocess.Popen[str]],
+    tmp_path: Path,
 ) -> None:
     weights, out = save_model(model), tmp_path / "out.tif"
     words = (source, out, "-w", weights, "--tile", 16)
     rng, ends = np.random.default_rng(7), []
     for number in (signal.SIGKILL, signal.SIGTERM):
-        process = srgan(*words)
+        process = slow_srgan(*words)
         assert process.stdout is not None
         assert process.stdout.readline() == "up\n"
         folder = folder_of(out)
@@ -512,10 +488,14 @@ def test_killed_processes_end_in_the_same_bytes(
 
 
 def test_two_processes_on_one_output(
-    model: Model, source: Path, save_model: Callable[[Model], Path], tmp_path: Path
+    model: Model,
+    source: Path,
+    save_model: Callable[[Model], Path],
+    slow_srgan: Callable[..., subprocess.Popen[str]],
+    tmp_path: Path,
 ) -> None:
     weights, out = save_model(model), tmp_path / "out.tif"
-    first = srgan(source, out, "-w", weights, "--tile", 16)
+    first = slow_srgan(source, out, "-w", weights, "--tile", 16)
     while first.poll() is None and not (folder_of(out) / "lock").exists():
         threading.Event().wait(0.01)
     with pytest.raises(RefusedError, match="another srgan infer is writing"):
