@@ -62,6 +62,20 @@ def test_a_part_is_cut_out_of_the_whole(name: str, scale: int, skip: str) -> Non
     assert torch.equal(generator(lr), whole), "nothing of it stays"
 
 
+@pytest.mark.parametrize("start", [(25, 21), (11, 47), (50, 3)])
+def test_cores_between_the_multiples_of_a_folding_network(start: tuple[int, int]) -> None:
+    generator = make("rrdbnet", 1)
+    assert generator.size_multiple == 4
+    lr = torch.rand(1, 3, 64, 61).contiguous(memory_format=torch.channels_last)
+    core, (row, col) = 8, start
+    parts = parting(generator, (64, 61), (core + row % 4, core + col % 4))
+    top, left = parts.start(row, parts.height, 64), parts.start(col, parts.width, 61)
+    assert top % 4 == left % 4 == 0
+    found = forward_part(generator, lr, parts, [(top, left)])
+    kept = found[..., row - top : row - top + core, col - left : col - left + core]
+    assert torch.equal(kept, generator(lr)[..., row : row + core, col : col + core])
+
+
 @pytest.mark.parametrize("name", ["SRResNet/res", "rrdbnet", "esrgan"])
 def test_the_margin_is_needed(name: str) -> None:
     generator = make(name, 4)
