@@ -14,7 +14,7 @@ from srgan_cli.errors import RefusedError, SrganError
 from srgan_cli.files import write_text
 
 SUFFIX = ".status.json"
-GO_ON = "scenes that are done are skipped: run the same command again to go on"
+GO_ON = "scenes that are done are skipped; run the same command again to go on"
 _FORMAT = 1
 
 State = Literal["done", "skipped", "failed", "running", "stopped"]
