@@ -63,6 +63,10 @@ def stop_request(at_once: str, hint: str, echo_s: float = 0.0) -> Iterator[StopR
         yield request
         return
     before = {number: signal.signal(number, request._handle) for number in SIGNALS}
+    # A request around this one hears nothing meanwhile: what one heard the other must know.
+    outer = getattr(before[signal.SIGTERM], "__self__", None)
+    if isinstance(outer, StopRequest):
+        request.signal_number = outer.signal_number
     try:
         yield request
     except KeyboardInterrupt:
@@ -72,3 +76,5 @@ def stop_request(at_once: str, hint: str, echo_s: float = 0.0) -> Iterator[StopR
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        if isinstance(outer, StopRequest):
+            outer.signal_number = outer.signal_number or request.signal_number

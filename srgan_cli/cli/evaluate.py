@@ -46,9 +46,9 @@ def evaluate(
     srgan evaluate scenes/*.tif --weights ema.safetensors --degradation area --json
     """
     from srgan_cli.cli import console
-    from srgan_cli.cli.infer import parse_bidx
     from srgan_cli.infer import InferOptions, load
     from srgan_cli.infer.evaluate import evaluate_file, mean
+    from srgan_cli.infer.parsing import parse_bidx
 
     options = InferOptions(
         bidx=parse_bidx(bidx or []),

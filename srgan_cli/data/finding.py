@@ -13,6 +13,9 @@ from pathlib import Path
 from srgan_cli.data.sentinel2 import is_product, looks_like_product
 from srgan_cli.errors import RefusedError
 
+WORKSHOP = ".srgan"
+"""Ends the name of a folder in which an output is being made: what lies there is no image yet."""
+
 SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2")
 """Of rasters that a folder is searched for."""
 
@@ -97,7 +100,9 @@ def _below(folder: Path, suffixes: Sequence[str]) -> Iterator[Path]:
     """Images of all subfolders; a Sentinel-2 product is one image and not looked into."""
     for parent, folders, files in os.walk(folder):
         products = [name for name in folders if looks_like_product(Path(name))]
-        folders[:] = [name for name in folders if name not in products]
+        folders[:] = [
+            name for name in folders if name not in products and not name.endswith(WORKSHOP)
+        ]
         for name in (*products, *files):
             path = Path(parent, name)
             if is_image(path, suffixes):
@@ -107,7 +112,7 @@ def _below(folder: Path, suffixes: Sequence[str]) -> Iterator[Path]:
 def is_image(path: Path, suffixes: Sequence[str]) -> bool:
     """Whether a file found in a folder is one to read; nothing is opened."""
     # Names with a leading dot are files being written, or what macOS leaves on foreign disks.
-    if path.name.startswith("."):
+    if path.name.startswith(".") or path.parent.name.endswith(WORKSHOP):
         return False
     return (path.suffix.lower() in suffixes and path.is_file()) or looks_like_product(path)
 

@@ -16,13 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
-from xml.sax.saxutils import escape
 
-import rasterio
-from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 
-from srgan_cli.data.rasters import UnreadableError, name_dataset, open_raster, reason
+from srgan_cli.data.sentinel2_bands import NODATA, BandFile, damaged, open_together
 from srgan_cli.errors import RefusedError
 
 PIXEL_M = {
@@ -49,11 +46,10 @@ BAND_IDS = (
 )
 """By the band_id of the metadata."""
 
+_FACTS = ("PRODUCT_URI", "PROCESSING_BASELINE", "PRODUCT_TYPE", "PRODUCT_START_TIME")
+
 QUANTIFICATION = 10_000
 """Digital numbers per unit of reflectance; the only value that products have."""
-
-NODATA = -32768
-"""Of the virtual raster: 0 in the product, which an offset would make -1000."""
 
 _METADATA = re.compile(r"(?:[^/]+/)?MTD_MSIL(?:1C|2A)\.xml")
 _ZIP_NAME = re.compile(r"S2[A-D]_MSIL(?:1C|2A)_.*\.zip", re.IGNORECASE)
@@ -62,13 +58,31 @@ _ZIP_NAME = re.compile(r"S2[A-D]_MSIL(?:1C|2A)_.*\.zip", re.IGNORECASE)
 _ZIP_ERRORS = (zipfile.BadZipFile, OSError, EOFError, zlib.error, RuntimeError, ValueError)
 
 
+__all__ = [
+    "BAND_IDS",
+    "NODATA",
+    "PIXEL_M",
+    "QUANTIFICATION",
+    "Product",
+    "is_product",
+    "looks_like_product",
+    "normal_name",
+    "open_product",
+    "read_product",
+]
+
+
 class Product(NamedTuple):
     """What the metadata of a product say."""
 
     files: dict[str, str]
     """Band at its native pixel size -> path for GDAL."""
+    images: dict[tuple[str, int], str]
+    """Band and pixel size in metres -> path for GDAL; L2A has bands at coarser sizes too."""
     offsets: dict[str, int]
     """Band -> number to add to its digital numbers."""
+    facts: dict[str, str]
+    """Name, baseline, sensing time and the like, by the names of the metadata."""
 
 
 def is_product(path: str) -> bool:
@@ -111,11 +125,8 @@ def open_product(path: str, band_names: Sequence[str]) -> DatasetReader:
             f"only {', '.join(product.files) or 'no band'}",
             "choose other bands with Data.band_names, or take it out of the list",
         )
-    text = _virtual_raster(path, [(b, product.files[b], product.offsets.get(b, 0)) for b in bands])
-    try:
-        return name_dataset(rasterio.open(text), path)
-    except RasterioError as err:
-        raise _damaged(path, reason(err)) from err
+    parts = [BandFile(b, product.files[b], product.offsets.get(b, 0)) for b in bands]
+    return open_together(path, parts, with_offset=True)
 
 
 def read_product(path: str) -> Product:
@@ -129,7 +140,7 @@ def read_product(path: str) -> Product:
     try:
         document = ElementTree.fromstring(text)
     except (ElementTree.ParseError, LookupError, ValueError) as err:  # also unknown encodings
-        raise _damaged(path, f"its metadata are no XML ({err})") from err
+        raise damaged(path, f"its metadata are no XML ({err})") from err
     names = [(node.text or "").strip() for node in _all(document, "IMAGE_FILE")]
     if not names and _all(document, "IMAGE_ID"):
         raise RefusedError(
@@ -142,12 +153,13 @@ def read_product(path: str) -> Product:
             "download the reprocessed product (collection 1)",
         )
     _check_quantification(path, document)
-    files = {}
+    images = {}
     for name in names:
-        band = _native_band(name)
-        if band:
-            files[band] = f"{prefix}{root}{name}.jp2"
-    return Product(files, _offsets(path, document))
+        found = _band_and_size(name)
+        if found:
+            images[found] = f"{prefix}{root}{name}.jp2"
+    files = {band: file for (band, size), file in images.items() if size == PIXEL_M[band]}
+    return Product(files, images, _offsets(path, document), _facts(document))
 
 
 def normal_name(name: str) -> str:
@@ -190,30 +202,34 @@ def _metadata(path: str) -> tuple[bytes, str, str]:
     if place.is_dir():
         found = sorted(place.glob("MTD_MSIL*.xml"))
         if not found:
-            raise _damaged(path, "MTD_MSIL1C.xml or MTD_MSIL2A.xml is missing")
+            raise damaged(path, "MTD_MSIL1C.xml or MTD_MSIL2A.xml is missing")
         try:
             return found[0].read_bytes(), "", f"{place}/"
         except OSError as err:
-            raise _damaged(path, str(err)) from err
+            raise damaged(path, str(err)) from err
     try:
         with zipfile.ZipFile(place) as archive:
             names = [name for name in archive.namelist() if _METADATA.fullmatch(name)]
             if not names:
-                raise _damaged(path, "MTD_MSIL1C.xml or MTD_MSIL2A.xml is missing")
+                raise damaged(path, "MTD_MSIL1C.xml or MTD_MSIL2A.xml is missing")
             text = archive.read(names[0])
     except _ZIP_ERRORS as err:
-        raise _damaged(path, str(err)) from err
+        raise damaged(path, str(err)) from err
     # Braces delimit the archive, whatever its name ends in.
     return text, names[0][: names[0].rfind("/") + 1], f"/vsizip/{{{place}}}/"
 
 
-def _native_band(name: str) -> str | None:
-    """The band of an image file, where the file has the band's native pixel size."""
+def _band_and_size(name: str) -> tuple[str, int] | None:
+    """The band of an image file and its pixel size in metres."""
     found = re.search(r"_(B\d[\dA])(?:_(\d\d)m)?$", name)
     if not found or found[1] not in PIXEL_M:
         return None
-    native = found[2] is None or int(found[2]) == PIXEL_M[found[1]]
-    return found[1] if native else None
+    return found[1], int(found[2] or PIXEL_M[found[1]])
+
+
+def _facts(document: ElementTree.Element) -> dict[str, str]:
+    found = {name: _all(document, name) for name in _FACTS}
+    return {name: (nodes[0].text or "").strip() for name, nodes in found.items() if nodes}
 
 
 def _all(document: ElementTree.Element, name: str) -> list[ElementTree.Element]:
@@ -241,7 +257,7 @@ def _offsets(path: str, document: ElementTree.Element) -> dict[str, int]:
         for node in _all(document, name):
             band = node.get("band_id", "")
             if not band.isdecimal() or int(band) >= len(BAND_IDS):
-                raise _damaged(path, f"{name} has the unknown band_id {band!r}")
+                raise damaged(path, f"{name} has the unknown band_id {band!r}")
             offsets[BAND_IDS[int(band)]] = _number(path, node)
     return offsets
 
@@ -251,46 +267,4 @@ def _number(path: str, node: ElementTree.Element) -> int:
         return round(float(node.text or ""))
     except ValueError:
         name = node.tag.rpartition("}")[2]
-        raise _damaged(path, f"{name} is {node.text!r}, not a number") from None
-
-
-def _virtual_raster(path: str, bands: Sequence[tuple[str, str, int]]) -> str:
-    with _open_band(path, bands[0][1]) as first:
-        height, width = first.shape
-        block = first.block_shapes[0]
-        crs = first.crs.to_wkt() if first.crs else ""
-        transform = first.transform.to_gdal()
-    parts = [
-        f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}"><SRS>{escape(crs)}</SRS>',
-        f"<GeoTransform>{', '.join(repr(float(value)) for value in transform)}</GeoTransform>",
-    ]
-    for number, (band, file, offset) in enumerate(bands, start=1):
-        with _open_band(path, file) as dataset:
-            if dataset.shape != (height, width):
-                raise _damaged(
-                    path, f"{band} is {dataset.width}x{dataset.height}, not {width}x{height}"
-                )
-        parts.append(
-            f'<VRTRasterBand dataType="Int32" band="{number}" '
-            f'blockXSize="{block[1]}" blockYSize="{block[0]}"><Description>{band}</Description>'
-            f"<NoDataValue>{NODATA}</NoDataValue><ComplexSource>"
-            f'<SourceFilename relativeToVRT="0">{escape(file)}</SourceFilename>'
-            f"<SourceBand>1</SourceBand><ScaleOffset>{offset}</ScaleOffset>"
-            "<ScaleRatio>1</ScaleRatio><NODATA>0</NODATA></ComplexSource></VRTRasterBand>"
-        )
-    return "".join((*parts, "</VRTDataset>"))
-
-
-def _open_band(path: str, file: str) -> DatasetReader:
-    try:
-        return open_raster(file)
-    except UnreadableError as err:
-        raise _damaged(path, err.message) from err
-
-
-def _damaged(path: str, why: str) -> UnreadableError:
-    return UnreadableError(
-        path,
-        f"cannot open {path}: {why}",
-        "the product is damaged or incomplete; download it again or take it out of the list",
-    )
+        raise damaged(path, f"{name} is {node.text!r}, not a number") from None

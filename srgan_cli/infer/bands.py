@@ -13,6 +13,7 @@ from srgan_cli.data.radiometry import TIMES_BRIGHTER, Radiometry
 from srgan_cli.data.rasters import image_bands
 from srgan_cli.errors import RefusedError
 from srgan_cli.infer.geometry import Box
+from srgan_cli.infer.products import for_product
 from srgan_cli.infer.source import Source
 from srgan_cli.weights import WeightsInfo
 
@@ -40,7 +41,8 @@ def choose_bands(
     bands = image_bands(source.dataset)
     if len(bands) != in_bands:
         raise RefusedError(_both_lists(source, in_bands, band_names), "choose with --bidx 1,2,...")
-    return bands, _name_warning(source, band_names)
+    # The bands of a product were opened in the order of the weights.
+    return bands, "" if source.product_offsets else _name_warning(source, band_names)
 
 
 def _given(
@@ -105,13 +107,17 @@ def for_raster(info: WeightsInfo, source: Source) -> WeightsInfo:
     """The header with a radiometry for the stored values of this raster's chosen bands.
 
     Another one where the weights were trained on values with scale and offset tags applied, and the
-    raster has such tags: reading and writing then go on in stored values, and the tags stay true.
+    raster has such tags, and for the digital numbers of Sentinel-2 products: reading and writing
+    then go on in stored values, and the tags stay true.
 
     Raises:
         RefusedError: Each band has a radiometry of its own, and the network makes other bands.
     """
     radiometry, dataset = info.radiometry, source.dataset
-    if info.scale_offset:
+    if source.product_offsets is not None:
+        offsets_of_bands = tuple(source.product_offsets[band - 1] for band in source.bands)
+        radiometry = for_product(radiometry, offsets_of_bands)
+    elif info.scale_offset:
         scales = [dataset.scales[band - 1] for band in source.bands]
         offsets = [dataset.offsets[band - 1] for band in source.bands]
         if set(scales) != {1.0} or set(offsets) != {0.0}:

@@ -1,133 +1,313 @@
-"""The pipeline: one thread reads, this one runs the network, one writes, at most a few steps apart."""
+"""The pipeline: one thread reads, one per device runs the network, one per device stores.
+
+They are a few batches apart at most, so that memory does not grow with the scene.
+"""
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from srgan_cli.data.rasters import gdal_env
-from srgan_cli.infer.geometry import Grid, Segment, Tile
-from srgan_cli.infer.network import Network
+from srgan_cli.infer.feed import Batch, feed, segment_px
+from srgan_cli.infer.geometry import Box, Grid, Segment, Tile
+from srgan_cli.infer.network import Finish, Network, Pending
+from srgan_cli.infer.parts import Done, Part, PartWriter
 from srgan_cli.infer.plan import Plan
-from srgan_cli.infer.sink import Sink
+from srgan_cli.infer.rounding import carried, rounding
 from srgan_cli.infer.source import Source
 from srgan_cli.signals import StopRequest
 
-REMOVED = "the unfinished output was removed"
-START_AGAIN = "run the same command to start again"
-_SEGMENT_BYTES = 64 * 2**20
-_READ_AHEAD = 1
-_WRITE_BEHIND = 2
+SEAL_SECONDS = 30.0
+"""So much work at most is lost with a killed process, or that of a strip if it takes less."""
+_SYNC_SECONDS = 1.0
+"""What was made in less is made again as soon as a busy disk would have it."""
+_BEHIND = 1
+"""Batches that may wait for the writer, or on a device that runs ahead for their answer."""
 
 Item = TypeVar("Item")
-Result = TypeVar("Result")
-Window = tuple[Tile, NDArray[np.float32], NDArray[np.bool_]]
-"""A tile, its window in network units (C, h, w), and its core's valid pixels."""
 
 
-def run_plan(
-    plan: Plan,
-    source: Source,
-    sink: Sink,
-    network: Network,
-    stop: StopRequest,
-    advance: Callable[[int], None],
-) -> int:
-    """Make every tile of the plan; the number of tiles without a valid pixel.
+class Observer(Protocol):
+    """Something that looks at every tile on its way to the disk, in one thread at a time.
 
-    Memory holds three segments of input and a few tiles of output, whatever the scene's size.
-    Every batch has the same shape, the last of a segment is filled up: the same window always
-    goes through the same arithmetic.
+    What it notes is kept with the finished parts and merged over all of them in the end, in the
+    order of the parts: a resumed inference notes the same as an uninterrupted one.
     """
-    skipped = 0
-    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-        writes: deque[Future[None]] = deque()
+
+    def add(
+        self,
+        tile: Tile,
+        lr_core: NDArray[np.float32],
+        sr_core: NDArray[np.float32],
+        valid: NDArray[np.bool_],
+    ) -> None:
+        """Note a tile: lr (C, h, w) and sr (C, h * s, w * s) of its core, valid (h, w).
+
+        Both images are in network units, the SR before rounding and clipping. Tiles without a
+        valid pixel are not shown.
+        """
+
+    def as_dict(self) -> dict[str, Any]:
+        """What was noted, as plain values for JSON."""
+
+    def merge(self, noted: dict[str, Any]) -> None:
+        """Add what another observer noted."""
+
+    def tags(self) -> dict[str, str]:
+        """Tags of the output that tell of it."""
+
+
+MakeObserver = Callable[[Plan], Observer]
+
+
+@dataclass
+class Work:
+    """What is to be made, and with what."""
+
+    plan: Plan
+    source: Source
+    networks: Sequence[Network]
+    folder: Path
+    """Where finished parts go."""
+    durable: bool
+    """Whether parts must outlive this process."""
+    observe: MakeObserver | None
+    stop: StopRequest
+    advance: Callable[[int], None]
+
+
+def make_parts(work: Work, parts: list[Part]) -> None:
+    """Make every tile of the plan that no part holds yet; finished parts are added to `parts`.
+
+    After a stop, or an error, what was made till then is in `parts`, on the disk and whole.
+
+    Raises:
+        OutOfMemoryError: The batch does not fit the device.
+        SrganError: The input cannot be read, or a part cannot be written.
+    """
+    plan, done = work.plan, Done(parts)
+    strips = _Strips(plan.grid, segment_px(plan.grid, len(work.source.bands)), done)
+    with ThreadPoolExecutor(1) as reader:
+        lines = [_Line(work, network, reader, strips, parts) for network in work.networks]
+        if len(lines) == 1:
+            lines[0].run()
+            return
+        with ThreadPoolExecutor(len(lines)) as threads:
+            futures = [threads.submit(line.run) for line in lines]
+            try:
+                for future in futures:
+                    future.result()
+            finally:
+                strips.close()
+
+
+class _Strips:
+    """The strips that are left, handed out one by one."""
+
+    def __init__(self, grid: Grid, max_segment_px: int, done: Done) -> None:
+        self._lock = threading.Lock()
+        self._left = self._all(grid, max_segment_px, done)
+        self.closed = False
+
+    @staticmethod
+    def _all(grid: Grid, max_segment_px: int, done: Done) -> Iterator[list[Segment]]:
+        for index in range(grid.num_strips):
+            segments = []
+            for segment in grid.strip(index, max_segment_px):
+                left = tuple(tile for tile in segment.tiles if not done.holds(tile.core))
+                if left:
+                    segments.append(Segment(left))
+            if segments:
+                yield segments
+
+    def take(self) -> list[Segment] | None:
+        """The next strip; None when there is no more to do."""
+        with self._lock:
+            return None if self.closed else next(self._left, None)
+
+    def close(self) -> None:
+        """Hand out no more: another device has failed."""
+        self.closed = True
+
+
+class _Line:
+    """One device: its part in work, and the thread that stores."""
+
+    def __init__(
+        self,
+        work: Work,
+        network: Network,
+        reader: ThreadPoolExecutor,
+        strips: _Strips,
+        parts: list[Part],
+    ) -> None:
+        self._work, self._network, self._reader = work, network, reader
+        self._strips, self._parts = strips, parts
+        self._finish: Finish | None = None
+        if network.runs_ahead and work.observe is None:
+            self._finish = rounding(work.plan.quantiser)
+        self._store = _Store(work, parts, rounded=self._finish is not None)
+        self._writes: deque[Future[None]] = deque()
+        self._answers: deque[tuple[Batch, Pending | None]] = deque()
+
+    def run(self) -> None:
+        """Make strips until none is left, or a stop is asked for."""
+        with ThreadPoolExecutor(1) as self._writer:
+            try:
+                while (segments := self._strips.take()) is not None:
+                    self._strip(segments)
+                    self._settle()
+                    self._writer.submit(self._store.seal).result()
+                    if self._asked_to_stop:
+                        return
+            except BaseException:
+                self._strips.close()
+                # Behind the writes that wait: what the network has made is worth keeping.
+                self._writer.submit(self._store.rescue).result()
+                raise
+
+    @property
+    def _asked_to_stop(self) -> bool:
+        return bool(self._work.stop) or self._strips.closed
+
+    def _strip(self, segments: list[Segment]) -> None:
+        batches = feed(self._work.plan, self._work.source, segments)
+        for batch in ahead(self._reader, batches):
+            if self._asked_to_stop:
+                break
+            pending = self._start(batch) if batch.num_full else None
+            self._answers.append((batch, pending))
+            while len(self._answers) > (_BEHIND if self._network.runs_ahead else 0):
+                self._deliver()
+
+    def _start(self, batch: Batch) -> Pending:
+        parts = self._work.plan.parts
+        return self._network.start(batch.windows, parts, batch.starts, self._finish)
+
+    def _settle(self) -> None:
+        """Wait for everything that is on its way."""
+        while self._answers:
+            self._deliver()
+        while self._writes:
+            self._writes.popleft().result()
+
+    def _deliver(self) -> None:
+        batch, pending = self._answers.popleft()
+        sr = pending.result().numpy() if pending is not None and self._finish is None else None
+        if pending is not None and self._finish is not None:
+            sr = carried(pending.result(), self._work.plan.quantiser)
+        self._writes.append(self._writer.submit(self._store.add, batch, sr))
+        while len(self._writes) > _BEHIND:
+            self._writes.popleft().result()
+        self._work.advance(len(batch.tiles))
+
+
+class _Store:
+    """Parts from batches; used in one thread at a time."""
+
+    def __init__(self, work: Work, parts: list[Part], rounded: bool) -> None:
+        self._work, self._parts, self._rounded = work, parts, rounded
+        self._part: PartWriter | None = None
+        self._observer: Observer | None = None
+        self._begun = 0.0
+
+    def add(self, batch: Batch, sr: NDArray[Any] | None) -> None:
+        """Store the tiles of a batch, SR parts (B, C, h * s, w * s) being those of the full ones."""
+        index = 0
+        for tile, valid in batch.tiles:
+            part = self._open(tile)
+            if sr is None or not valid.any():
+                part.add_empty(tile.core)
+                continue
+            begun = Box(*batch.starts[index], 0, 0)
+            self._add_full(part, tile, valid, batch.windows[index], sr[index], begun)
+            index += 1
+        if time.monotonic() - self._begun > SEAL_SECONDS:
+            self.seal()
+
+    def _add_full(
+        self,
+        part: PartWriter,
+        tile: Tile,
+        valid: NDArray[np.bool_],
+        lr: NDArray[np.float32],
+        sr: NDArray[Any],
+        begun: Box,
+    ) -> None:
+        quantiser = self._work.plan.quantiser
+        rows, cols = tile.core.within(tile.window)
+        scale = quantiser.scale
+        inside = Box(rows.start, cols.start, tile.core.height, tile.core.width)
+        sr_rows, sr_cols = inside.scaled(scale).within(begun.scaled(scale))
+        sr_core = sr[:, sr_rows, sr_cols]
+        if self._rounded:
+            stored = quantiser.marked(sr_core.copy(), valid)
+        else:
+            stored = quantiser.stored(sr_core, valid)
+        part.add(tile.core, stored, valid if self._work.plan.output.mask else None)
+        # Only now: a tile that the disk did not take is made, and noted, again.
+        if self._observer is not None:
+            self._observe(part, self._observer, tile, lr[:, rows, cols], sr_core, valid)
+
+    def _observe(self, part: PartWriter, observer: Observer, *seen: Any) -> None:
         try:
-            for windows in ahead(reader, _read_segment(plan, source), segments(plan.grid, source)):
-                _end_when_asked(stop)
-                empty = [tile for tile, _, valid in windows if not valid.any()]
-                full = [window for window in windows if window[2].any()]
-                for tile in empty:
-                    _later(writes, writer.submit(sink.write_empty, tile))
-                skipped += len(empty)
-                advance(len(empty))
-                for start in range(0, len(full), plan.batch):
-                    _end_when_asked(stop)
-                    batch = full[start : start + plan.batch]
-                    for tile, sr, valid in _predict(network, batch, plan):
-                        _later(writes, writer.submit(sink.write, tile, sr, valid))
-                    advance(len(batch))
-            while writes:
-                writes.popleft().result()
-        finally:
-            # After an error what still waits is not worth doing.
-            for executor in (reader, writer):
-                executor.shutdown(wait=True, cancel_futures=True)
-    return skipped
+            observer.add(*seen)
+        except BaseException:
+            # Half noted: what was noted of the part no longer tells of its tiles.
+            part.abandon()
+            self._part = None
+            raise
+
+    def _open(self, tile: Tile) -> PartWriter:
+        if self._part is None:
+            self._part = PartWriter(self._work.folder, tile.core, self._work.durable)
+            self._begun = time.monotonic()
+            observe = self._work.observe
+            self._observer = observe(self._work.plan) if observe is not None else None
+        return self._part
+
+    def seal(self) -> None:
+        """Finish the part in work, if any."""
+        if self._part is None:
+            return
+        tally = None if self._observer is None else self._observer.as_dict()
+        part = self._part.seal(tally, time.monotonic() - self._begun > _SYNC_SECONDS)
+        self._part = None
+        if part is not None:
+            self._parts.append(part)
+
+    def rescue(self) -> None:
+        """After an error: finish the part if the disk allows; never raises."""
+        part = self._part
+        try:
+            self.seal()
+        except Exception:
+            # The error before this one is what the user must hear about.
+            if part is not None:
+                part.abandon()
+            self._part = None
 
 
-def _end_when_asked(stop: StopRequest) -> None:
-    if stop:
-        raise stop.stopped(REMOVED, START_AGAIN)
+def ahead(executor: ThreadPoolExecutor, items: Iterator[Item]) -> Iterator[Item]:
+    """The items in order, each made in the executor while the caller uses the one before."""
+    end = object()
 
+    def following() -> Any:
+        return next(items, end)
 
-def segments(grid: Grid, source: Source) -> Iterator[Segment]:
-    """All segments from top to bottom, each small enough to hold in memory."""
-    per_column = grid.window_height * len(source.bands) * 4
-    limit = max(_SEGMENT_BYTES // per_column, grid.window_width)
-    for strip in range(grid.num_strips):
-        yield from grid.strip(strip, limit)
-
-
-def ahead(
-    executor: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item]
-) -> Iterator[Result]:
-    """`work` of every item in order, one item worked on while the caller uses the one before."""
-    waiting: deque[Future[Result]] = deque()
-    for item in items:
-        waiting.append(executor.submit(work, item))
-        if len(waiting) > _READ_AHEAD:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
-
-
-def _later(writes: deque[Future[None]], write: Future[None]) -> None:
-    writes.append(write)
-    while len(writes) > _WRITE_BEHIND:
-        writes.popleft().result()
-
-
-def _read_segment(plan: Plan, source: Source) -> Callable[[Segment], list[Window]]:
-    radiometry = plan.quantiser.radiometry
-
-    def read(segment: Segment) -> list[Window]:
-        area = segment.window
-        with gdal_env():
-            values, valid = source.read_filled(area, plan.fill_px)
-        lr: NDArray[Any] = np.asarray(radiometry.to_network(values))
-        windows = []
-        for tile in segment.tiles:
-            rows, cols = tile.window.within(area)
-            windows.append((tile, lr[:, rows, cols], valid[tile.core.within(area)]))
-        return windows
-
-    return read
-
-
-def _predict(
-    network: Network, batch: list[Window], plan: Plan
-) -> Iterator[tuple[Tile, NDArray[np.float32], NDArray[np.bool_]]]:
-    inputs = [window for _, window, _ in batch]
-    inputs += [inputs[-1]] * (plan.batch - len(inputs))
-    sr = network(np.stack(inputs)).numpy()
-    scale = plan.quantiser.scale
-    for (tile, _, valid), image in zip(batch, sr, strict=False):
-        rows, cols = tile.core.scaled(scale).within(tile.window.scaled(scale))
-        # A copy, so that the whole batch does not wait for the writer.
-        yield tile, np.ascontiguousarray(image[:, rows, cols]), valid
+    waiting = executor.submit(following)
+    try:
+        while (item := waiting.result()) is not end:
+            waiting = executor.submit(following)
+            yield item
+    finally:
+        waiting.cancel()

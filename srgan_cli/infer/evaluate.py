@@ -24,10 +24,10 @@ from srgan_cli.errors import RefusedError
 from srgan_cli.infer.bands import check_values, choose_bands, for_raster, sample_values
 from srgan_cli.infer.geometry import Grid, Tile, fitting_core, largest_core, round_up
 from srgan_cli.infer.halo import CANDIDATES_PX
+from srgan_cli.infer.memory import Memory
 from srgan_cli.infer.model import Model
 from srgan_cli.infer.network import Network
 from srgan_cli.infer.options import InferOptions
-from srgan_cli.infer.plan import window_limit
 from srgan_cli.infer.source import Source, fill_radius, quiet_rasterio
 from srgan_cli.models import upsample
 
@@ -130,7 +130,7 @@ def evaluate_file(
             f"the weights make {info.spec.out_bands} bands of {info.spec.in_bands}",
             "only networks that keep the bands can be compared with their input",
         )
-    with quiet_rasterio(), gdal_env(), Source(path) as source:
+    with quiet_rasterio(), gdal_env(), model.source(path, options) as source:
         model, sample = _prepare(source, model, options)
         height, width = source.height // scale, source.width // scale
         if not height or not width:
@@ -180,7 +180,7 @@ def _grid(
 ) -> Grid:
     """Cuts the LR scene; without cutting the halo does not matter."""
     scale, longest = model.info.scale, max(height, width)
-    limit = window_limit(model.info.spec, network.device, 1)
+    limit = Memory(model.info.spec, network.device, 1).largest_input_px
     if longest <= (options.tile_px or limit):
         return Grid(height, width, longest, 0)
     field_px = model.receptive_field()

@@ -42,13 +42,21 @@ class Box:
 
     def grown(self, margin: int, height: int, width: int) -> Box:
         """The rectangle with `margin` on every side, cut at a scene of `height` x `width`."""
-        row, col = max(self.row - margin, 0), max(self.col - margin, 0)
+        return self.grown_within(margin, Box(0, 0, height, width))
+
+    def grown_within(self, margin: int, outer: Box) -> Box:
+        """The rectangle with `margin` on every side, cut at `outer`."""
+        row, col = max(self.row - margin, outer.row), max(self.col - margin, outer.col)
         return Box(
             row,
             col,
-            min(self.row_stop + margin, height) - row,
-            min(self.col_stop + margin, width) - col,
+            min(self.row_stop + margin, outer.row_stop) - row,
+            min(self.col_stop + margin, outer.col_stop) - col,
         )
+
+    def moved(self, rows: int, cols: int) -> Box:
+        """The same rectangle further down and to the right."""
+        return Box(self.row + rows, self.col + cols, self.height, self.width)
 
 
 @dataclass(frozen=True)
@@ -73,17 +81,25 @@ class Segment:
         first, last = self.tiles[0].window, self.tiles[-1].window
         return Box(first.row, first.col, first.height, last.col_stop - first.col)
 
+    @property
+    def core(self) -> Box:
+        """From the first to the last pixel that is kept."""
+        first, last = self.tiles[0].core, self.tiles[-1].core
+        return Box(first.row, first.col, first.height, last.col_stop - first.col)
+
 
 @dataclass(frozen=True)
 class Grid:
-    """The tiles of a scene."""
+    """The tiles of a scene, or of a part of it: rows and columns then count from its corner."""
 
     height: int
     width: int
     core_px: int
     halo_px: int
     multiple_px: int = 1
-    """Windows start at multiples of it; it divides `core_px` and `halo_px`."""
+    """Windows start at multiples of it in the scene; it divides `core_px` and `halo_px`."""
+    scene: Box | None = None
+    """All there is to see, around the part; None: there is no more than the part."""
 
     def __post_init__(self) -> None:
         if self.core_px % self.multiple_px or self.halo_px % self.multiple_px:
@@ -92,27 +108,39 @@ class Grid:
     @property
     def window_height(self) -> int:
         """Rows of every window."""
-        return self._window(self.height)
+        return self._window(*self._rows)
 
     @property
     def window_width(self) -> int:
         """Columns of every window."""
-        return self._window(self.width)
+        return self._window(*self._columns)
 
-    def _window(self, size: int) -> int:
-        """The last window ends with the scene, and must start at a multiple as well."""
-        window = self.core_px + 2 * self.halo_px
-        return size if window >= size else window + (size - window) % self.multiple_px
+    @property
+    def _rows(self) -> Axis:
+        scene = self.scene or Box(0, 0, self.height, self.width)
+        return self.height, -scene.row, scene.height
+
+    @property
+    def _columns(self) -> Axis:
+        scene = self.scene or Box(0, 0, self.height, self.width)
+        return self.width, -scene.col, scene.width
+
+    def _window(self, size: int, before: int, total: int) -> int:
+        """The last window may end with the scene, and must start at a multiple as well."""
+        window = min(self.core_px, size) + 2 * self.halo_px
+        if before % self.multiple_px or size < self.core_px:
+            window += self.multiple_px - 1
+        return total if window >= total else window + (total - window) % self.multiple_px
 
     @property
     def num_strips(self) -> int:
         """Rows of tiles."""
-        return 1 if self.window_height == self.height else math.ceil(self.height / self.core_px)
+        return len(self._spans(*self._rows))
 
     @property
     def num_columns(self) -> int:
         """Tiles in a strip."""
-        return 1 if self.window_width == self.width else math.ceil(self.width / self.core_px)
+        return len(self._spans(*self._columns))
 
     @property
     def num_tiles(self) -> int:
@@ -124,9 +152,9 @@ class Grid:
 
         A segment has at least one tile, however small the limit is.
         """
-        rows = self._spans(self.height)[index]
+        rows = self._spans(*self._rows)[index]
         tiles: list[Tile] = []
-        for columns in self._spans(self.width):
+        for columns in self._spans(*self._columns):
             tile = _tile(rows, columns)
             start = tiles[0].window.col if tiles else tile.window.col
             if tiles and max_segment_px and tile.window.col_stop - start > max_segment_px:
@@ -135,15 +163,19 @@ class Grid:
             tiles.append(tile)
         yield Segment(tuple(tiles))
 
-    def _spans(self, size: int) -> list[Span]:
-        window, core, halo = self._window(size), self.core_px, self.halo_px
-        if window == size:
-            return [(0, size, 0, size)]
-        return [
-            (start, min(core, size - start), min(max(start - halo, 0), size - window), window)
-            for start in range(0, size, core)
-        ]
+    def _spans(self, size: int, before: int, total: int) -> list[Span]:
+        window, core, multiple = self._window(size, before, total), self.core_px, self.multiple_px
+        if window == total:
+            return [(0, size, -before, total)]
+        spans = []
+        for start in range(0, size, core):
+            seen = min(max(start + before - self.halo_px, 0) // multiple * multiple, total - window)
+            spans.append((start, min(core, size - start), seen - before, window))
+        return spans
 
+
+Axis = tuple[int, int, int]
+"""Length of the part, of what the scene has before it, and of the scene."""
 
 Span = tuple[int, int, int, int]
 """core start, core length, window start, window length."""

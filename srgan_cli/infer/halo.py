@@ -18,7 +18,10 @@ AFFORDABLE_PX = 64
 CANDIDATES_PX = (16, 24, 32, 48, 64, 96, 128)
 _REFERENCE_PX = 192
 _PATCH_PX = 16
+_MAX_PATCHES = 8
 
+Predict = Callable[[Tensor, Box], Tensor]
+Read = Callable[[Box], tuple[Tensor, NDArray[np.bool_]]]
 HaloMode = Literal["exact", "measured", "given", "whole"]
 
 
@@ -33,13 +36,23 @@ class Halo:
     """p99.9 of the error that the halo leaves, in stored units; None when nobody measured it."""
 
 
+@dataclass(frozen=True)
+class Budget:
+    """What the measurement may cost."""
+
+    max_window_px: int
+    """Side of the largest input that fits the memory, of which a patch is enlarged."""
+    max_pixels: int
+    """LR pixels that may go through the network, so that it costs less than the scene itself."""
+
+
 def measured_halo(
-    predict: Callable[[Tensor], Tensor],
-    read: Callable[[Box], tuple[Tensor, NDArray[np.bool_]]],
+    predict: Predict,
+    read: Read,
     shape: tuple[int, int],
-    scale: int,
     exact_px: int,
     tolerance: float,
+    budget: Budget,
     multiple_px: int = 1,
 ) -> tuple[int, float]:
     """The smallest candidate halo whose p99.9 error is within `tolerance`, and that error.
@@ -49,37 +62,43 @@ def measured_halo(
     below the receptive field is good enough the largest affordable one is returned with its error.
 
     Args:
-        predict: LR (1, C, h, w) in network units -> SR in units of its own.
+        predict: LR (1, C, h, w) in network units, and a box of it -> SR of that box, in units of
+            its own.
         read: The network input of a box and its valid pixels.
         shape: Rows and columns of the scene.
-        scale: SR pixels per LR pixel along a side.
         exact_px: The receptive field.
         tolerance: In the units of `predict`.
+        budget: Limits the number of patches, one at least, and the halo that they are compared with.
         multiple_px: Windows must start at multiples of it; it divides all halos.
     """
-    patches = _patches(read, shape, multiple_px)
-    reference_px = min(exact_px, _REFERENCE_PX)
-    best = [_predict_patch(predict, read, box, reference_px, shape, scale) for box in patches]
+    fitting_px = max((budget.max_window_px - _PATCH_PX) // 2, CANDIDATES_PX[1])
+    reference_px = min(exact_px, _REFERENCE_PX, fitting_px)
+    side = min(_PATCH_PX + 2 * reference_px, *shape)
+    wanted = min(max(budget.max_pixels // side**2, 1), _MAX_PATCHES)
+    patches = _patches(read, shape, wanted, multiple_px)
+    best = [_predict_patch(predict, read, box, reference_px, shape) for box in patches]
     residual = 0.0
     # From the cheapest on: most scenes need no more than the first.
-    for px in (px for px in CANDIDATES_PX if px < exact_px):
-        found = (_predict_patch(predict, read, box, px, shape, scale) for box in patches)
+    tried = [px for px in CANDIDATES_PX if px < reference_px]
+    for px in tried:
+        found = (_predict_patch(predict, read, box, px, shape) for box in patches)
         errors = [(sr - target).abs().flatten() for sr, target in zip(found, best, strict=True)]
         residual = float(np.quantile(torch.cat(errors).numpy(), 0.999)) if errors else 0.0
         if residual <= tolerance:
             return px, residual
-    largest = CANDIDATES_PX[-1]
-    return (exact_px, 0.0) if exact_px <= largest else (largest, residual)
+    if exact_px <= min(CANDIDATES_PX[-1], fitting_px):
+        return exact_px, 0.0
+    return tried[-1], residual
 
 
 def _patches(
-    read: Callable[[Box], tuple[Tensor, NDArray[np.bool_]]],
+    read: Read,
     shape: tuple[int, int],
+    wanted: int,
     multiple_px: int,
 ) -> Sequence[Box]:
-    """4 (small scenes) or 8 patches, spread over the scene, on valid ground."""
+    """`wanted` patches, spread over the scene, on valid ground."""
     height, width = shape
-    wanted = 4 if height * width < 10_000_000 else 8
     side_h, side_w = min(_PATCH_PX, height), min(_PATCH_PX, width)
     found: list[Box] = []
     # A golden-ratio sequence covers the scene evenly however many of its points are nodata.
@@ -95,13 +114,8 @@ def _patches(
 
 
 def _predict_patch(
-    predict: Callable[[Tensor], Tensor],
-    read: Callable[[Box], tuple[Tensor, NDArray[np.bool_]]],
-    patch: Box,
-    halo_px: int,
-    shape: tuple[int, int],
-    scale: int,
+    predict: Predict, read: Read, patch: Box, halo_px: int, shape: tuple[int, int]
 ) -> Tensor:
     window = patch.grown(halo_px, *shape)
-    rows, cols = patch.scaled(scale).within(window.scaled(scale))
-    return predict(read(window)[0])[..., rows, cols]
+    place = Box(patch.row - window.row, patch.col - window.col, patch.height, patch.width)
+    return predict(read(window)[0], place)

@@ -25,37 +25,43 @@ _STALE_NAMESPACES = {
 _STALE_PREFIXES = ("STATISTICS_", "OVR_", "LAYOUT", "NODATA_VALUES", "SRGAN_")
 
 
-def georeferencing(dataset: DatasetReader, scale: int) -> dict[str, Any]:
+def georeferencing(
+    dataset: DatasetReader, scale: int, origin: tuple[int, int] = (0, 0)
+) -> dict[str, Any]:
     """Profile entries for the same ground on a grid with `scale` times smaller pixels.
 
-    The transform is T * scale(1 / s), so all six terms stay right; powers of two divide floats
-    exactly and the bounds are equal to the last bit. Of a raster that lies nowhere on Earth the
-    pixels of the input are the coordinates, so that input and output still cover each other.
+    The transform is T * translation(column, row) * scale(1 / s), so all six terms stay right;
+    powers of two divide floats exactly and the bounds are equal to the last bit. Of a raster that
+    lies nowhere on Earth the pixels of the input are the coordinates, so that input and output
+    still cover each other. `origin` is the row and column where the part of it begins.
     """
     entries: dict[str, Any] = {}
     points, points_crs = dataset.gcps
     placed = dataset.transform != Affine.identity()
     if points and not placed:
-        entries["gcps"] = [scaled_gcp(point, scale) for point in points]
+        entries["gcps"] = [scaled_gcp(point, scale, origin) for point in points]
     elif placed or not dataset.rpcs:
-        entries["transform"] = scaled_transform(dataset.transform, scale)
+        entries["transform"] = scaled_transform(dataset.transform, scale, origin)
     crs = dataset.crs if "gcps" not in entries else points_crs
     if crs:
         entries["crs"] = crs
     return entries
 
 
-def scaled_transform(transform: Affine, scale: int) -> Affine:
-    """T * scale(1 / s), written out: affine 2 and 3 disagree on the operator."""
-    t = transform
-    return Affine(t.a / scale, t.b / scale, t.c, t.d / scale, t.e / scale, t.f)
+def scaled_transform(transform: Affine, scale: int, origin: tuple[int, int] = (0, 0)) -> Affine:
+    """T * translation(column, row) * scale(1 / s), written out: affine 2 and 3 disagree on the operator."""
+    t, (row, col) = transform, origin
+    left, top = t.a * col + t.b * row + t.c, t.d * col + t.e * row + t.f
+    return Affine(t.a / scale, t.b / scale, left, t.d / scale, t.e / scale, top)
 
 
-def scaled_gcp(point: GroundControlPoint, scale: int) -> GroundControlPoint:
+def scaled_gcp(
+    point: GroundControlPoint, scale: int, origin: tuple[int, int] = (0, 0)
+) -> GroundControlPoint:
     """GDAL counts rows and columns from the outer corner of the first pixel."""
     return GroundControlPoint(
-        row=point.row * scale,
-        col=point.col * scale,
+        row=(point.row - origin[0]) * scale,
+        col=(point.col - origin[1]) * scale,
         x=point.x,
         y=point.y,
         z=point.z,
@@ -64,11 +70,11 @@ def scaled_gcp(point: GroundControlPoint, scale: int) -> GroundControlPoint:
     )
 
 
-def scaled_rpc(rpc: RPC, scale: int) -> RPC:
+def scaled_rpc(rpc: RPC, scale: int, origin: tuple[int, int] = (0, 0)) -> RPC:
     """RPCs count lines and samples from the centre of the first pixel, half a pixel further in."""
     values = rpc.to_dict()
-    for axis in ("line", "samp"):
-        values[f"{axis}_off"] = (values[f"{axis}_off"] + 0.5) * scale - 0.5
+    for axis, first in zip(("line", "samp"), origin, strict=True):
+        values[f"{axis}_off"] = (values[f"{axis}_off"] - first + 0.5) * scale - 0.5
         values[f"{axis}_scale"] *= scale
     return RPC(**values)
 
@@ -85,6 +91,7 @@ def copy_metadata(
     output: DatasetWriter,
     scale: int,
     provenance: Mapping[str, str],
+    origin: tuple[int, int] = (0, 0),
 ) -> None:
     """Give `output` the tags, RPCs and band properties of `bands` of `source`, and `provenance`.
 
@@ -95,7 +102,7 @@ def copy_metadata(
             _copy_tags(source, output, namespace)
     output.update_tags(**provenance)
     if source.rpcs is not None:
-        output.rpcs = scaled_rpc(source.rpcs, scale)
+        output.rpcs = scaled_rpc(source.rpcs, scale, origin)
     if len(bands) == output.count:
         _copy_band_properties(source, bands, output)
 

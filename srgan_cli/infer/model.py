@@ -5,57 +5,30 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 
 from srgan_cli import __version__
 from srgan_cli.data.rasters import gdal_env
-from srgan_cli.files import whole_file
-from srgan_cli.infer.engine import REMOVED, START_AGAIN, run_plan
-from srgan_cli.infer.geometry import Box
+from srgan_cli.infer.engine import MakeObserver
+from srgan_cli.infer.job import Job, Made, Progress, make, no_progress
+from srgan_cli.infer.layout import Layout
+from srgan_cli.infer.manifest import gather_facts
 from srgan_cli.infer.metadata import scaled_transform
-from srgan_cli.infer.network import Network, find_device
+from srgan_cli.infer.network import Network, find_devices
 from srgan_cli.infer.options import InferOptions, InferResult
-from srgan_cli.infer.plan import Plan, make_plan
-from srgan_cli.infer.sink import (
-    Layout,
-    Sink,
-    refuse_full_disk,
-    refuse_output,
-    refuse_same_file,
-    remove_sidecars,
-    writing_env,
-)
+from srgan_cli.infer.place import refuse_full_disk, refuse_output, refuse_same_file
+from srgan_cli.infer.plan import Plan, Settled, find_cut, make_plan, settle
+from srgan_cli.infer.products import Wanted
+from srgan_cli.infer.quality import Quality, QualityReport
+from srgan_cli.infer.quicklook import Companions
 from srgan_cli.infer.source import Source, quiet_rasterio
 from srgan_cli.models import Generator
-from srgan_cli.signals import stop_request
 from srgan_cli.weights import WeightsInfo, load_generator
-
-
-class Bar(Protocol):
-    """Something that shows progress."""
-
-    def advance(self, count: int = 1, text: str = "") -> None:
-        """Move on by `count` tiles."""
-
-
-Progress = Callable[[str, int], AbstractContextManager[Bar]]
-"""title, number of tiles -> a bar while the block runs."""
-
-
-class _NoBar:
-    def advance(self, count: int = 1, text: str = "") -> None:
-        pass
-
-
-def no_progress(title: str, total: int) -> AbstractContextManager[Bar]:  # noqa: ARG001  # the shape of Progress
-    """Progress that shows nothing."""
-    return nullcontext(_NoBar())
 
 
 class Model:
@@ -72,8 +45,19 @@ class Model:
         return self.generator.receptive_field_px()
 
     def network(self, options: InferOptions) -> Network:
-        """The generator on the device of the options."""
-        return Network(self.generator, find_device(options.device), options.precision)
+        """The generator on the (first) device of the options."""
+        return Network(self.generator, find_devices(options.device)[0], options.precision)
+
+    def source(self, path: str, options: InferOptions) -> Source:
+        """The scene, or the part of it that the options ask for, with the bands of the weights."""
+        pixel_m = (self.info.gsd_m, (self.info.gsd_m or 0) * self.info.scale)
+        wanted = Wanted(
+            names=self.info.band_names,
+            num_bands=self.info.spec.in_bands,
+            pixel_m=tuple(size for size in pixel_m if size),
+            numbered=bool(options.bidx),
+        )
+        return Source(path, wanted, options)
 
     def infer_file(
         self,
@@ -81,67 +65,105 @@ class Model:
         dst: str | Path,
         options: InferOptions | None = None,
         progress: Progress = no_progress,
+        observe: MakeObserver | None = None,
     ) -> InferResult:
         """Super-resolve a raster; the output appears under its name when it is complete.
+
+        Until then it is made in the folder `DST.srgan`, which keeps what is finished when the
+        process is stopped or killed: the same call goes on with it and ends in the same bytes.
 
         Args:
             src: Anything rasterio opens.
             dst: A GeoTIFF to be made in an existing folder.
             options: Default: all defaults.
             progress: Shows the tiles done.
+            observe: Makes something that looks at every tile in place of the figures that `qa`
+                asks for; `InferResult.tally` is what it noted.
 
         Raises:
-            RefusedError: Input, output and weights do not go together, or the input is damaged.
-            SrganError: The output cannot be written or verified.
-            StoppedError: A signal came; nothing is left behind.
+            RefusedError: Input, output and weights do not go together, the input is damaged, or
+                what is finished belongs to another inference.
+            SrganError: The output cannot be written or verified; what is finished is kept.
+            StoppedError: A signal came; what is finished is kept.
         """
         options = options or InferOptions()
         began = time.monotonic()
         output = Path(dst)
-        layout = Layout(options.compress.lower(), options.creation_options)
-        refuse_output(output, options.overwrite or options.dry_run)
-        with quiet_rasterio(), gdal_env(), Source(str(src)) as source:
-            refuse_same_file(source, output)
-            network = self.network(options)
-            plan = make_plan(
-                source, network, self.info, self.receptive_field, options, layout.block_px
-            )
-            if not options.force:
-                refuse_full_disk(output.parent, plan.output.raw_bytes)
-            result = self._result(source, output, plan, network)
+        layout = Layout(options.compress.lower(), options.creation_options, options.format)
+        companions = Companions.of(output, options)
+        for path in (output, *companions.paths):
+            refuse_output(path, options.overwrite or options.dry_run)
+        with quiet_rasterio(), gdal_env(), self.source(str(src), options) as source:
+            for path in (output, *companions.paths):
+                refuse_same_file(source, path, options.aoi)
+            devices = find_devices(options.device)
+            network = Network(self.generator, devices[0], options.precision)
+            settled = settle(source, self.info, options)
             if options.dry_run:
-                seconds = _seconds_per_tile(network, plan, source) * plan.grid.num_tiles
-                return replace(result, dry_run=True, seconds=seconds)
-            skipped = self._write(source, output, plan, network, layout, progress)
-        return replace(result, skipped_tiles=skipped, seconds=time.monotonic() - began)
+                return self._dry_run(source, output, network, settled, options)
+            figures = _figures(source, settled) if options.qa and observe is None else None
+            job = Job(
+                source=source,
+                output=output,
+                networks=network.on(devices),
+                settled=settled,
+                options=options,
+                layout=layout,
+                receptive_field=self.receptive_field,
+                facts=gather_facts(
+                    source,
+                    settled,
+                    network,
+                    options,
+                    self._facts(),
+                    options.qa if observe is None else "another observer",
+                ),
+                provenance=self._provenance,
+                observe=figures or observe,
+                progress=progress,
+            )
+            made = make(job)
+            result = self._result(source, output, made.plan, network)
+            companions.make(output)
+        report = _report(figures, made)
+        problem = report.excess(options.qa_max_bias) if report else ""
+        return replace(
+            result,
+            device=",".join(map(str, devices)),
+            format=options.format,
+            skipped_tiles=made.skipped_tiles,
+            resumed_tiles=made.resumed_tiles,
+            tally=None if observe is None else made.tally,
+            warnings=(*result.warnings, *made.warnings),
+            seconds=time.monotonic() - began,
+            qa=report,
+            problems=(problem,) if problem else (),
+            quicklook=str(companions.quicklook) if companions.quicklook else None,
+            qgis_style=str(companions.style) if companions.style else None,
+        )
 
-    def _write(
+    def _dry_run(
         self,
         source: Source,
         output: Path,
-        plan: Plan,
         network: Network,
-        layout: Layout,
-        progress: Progress,
-    ) -> int:
-        with (
-            stop_request(REMOVED, START_AGAIN) as stop,
-            whole_file(output) as temporary,
-            writing_env(),
-        ):
-            sink = Sink(
-                temporary, source, plan.output, layout, plan.quantiser, self._provenance(plan)
-            )
-            try:
-                with progress("infer", plan.grid.num_tiles) as bar:
-                    skipped = run_plan(plan, source, sink, network, stop, bar.advance)
-                sink.close()
-                sink.verify()
-            finally:
-                sink.abandon()
-                remove_sidecars(temporary)
-            remove_sidecars(output)
-        return skipped
+        settled: Settled,
+        options: InferOptions,
+    ) -> InferResult:
+        cut = find_cut(source, network, settled, self.receptive_field, options)
+        plan = make_plan(source, network, settled, cut)
+        if not options.force:
+            refuse_full_disk(output.parent, plan.output.raw_bytes, 0)
+        seconds = _seconds_per_tile(network, plan, source) * plan.grid.num_tiles
+        result = self._result(source, output, plan, network)
+        return replace(result, format=options.format, dry_run=True, seconds=seconds)
+
+    def _facts(self) -> dict[str, Any]:
+        """What finished parts owe to this model."""
+        facts: dict[str, Any] = {"weights": self.sha256, "scale": self.info.scale}
+        if self.generator.pools_globally:
+            facts["attention window"] = self.generator.window_px or "full"
+        return facts
 
     def _provenance(self, plan: Plan) -> dict[str, str]:
         tags = {
@@ -160,7 +182,7 @@ class Model:
 
     def _result(self, source: Source, output: Path, plan: Plan, network: Network) -> InferResult:
         dataset, grid = source.dataset, plan.grid
-        transform = scaled_transform(dataset.transform, self.info.scale)
+        transform = scaled_transform(dataset.transform, self.info.scale, source.origin)
         return InferResult(
             input=source.path,
             output=str(output),
@@ -182,6 +204,7 @@ class Model:
             window_px=(grid.window_height, grid.window_width),
             num_tiles=grid.num_tiles,
             skipped_tiles=0,
+            resumed_tiles=0,
             device=str(network.device),
             precision=network.precision,
             raw_bytes=plan.output.raw_bytes,
@@ -192,14 +215,36 @@ class Model:
         )
 
 
+def _figures(source: Source, settled: Settled) -> Callable[[Plan], Quality]:
+    """What makes an observer that measures how well SR agrees with LR."""
+    num_bands = settled.output.bands
+    comparable = num_bands == len(source.bands)
+    names = [""] * num_bands
+    if comparable:
+        # Here, as the dataset is for one thread at a time.
+        names = [source.dataset.descriptions[band - 1] or "" for band in source.bands]
+    size = (source.height, source.width)
+    return lambda plan: Quality(plan.quantiser, names, comparable, size)
+
+
+def _report(figures: Callable[[Plan], Quality] | None, made: Made) -> QualityReport | None:
+    """What the figures of all parts come to."""
+    if figures is None or made.tally is None:
+        return None
+    whole = figures(made.plan)
+    whole.merge(made.tally)
+    return whole.report()
+
+
 def _seconds_per_tile(network: Network, plan: Plan, source: Source) -> float:
     """Of the second of two runs: the first one also sets things up."""
-    box = Box(0, 0, plan.grid.window_height, plan.grid.window_width)
+    box = next(plan.grid.strip(0)).tiles[0].window
     values, _ = source.read_filled(box, 0)
     lr = np.asarray(plan.quantiser.radiometry.to_network(values))[None].repeat(plan.batch, axis=0)
-    network(lr)
+    starts = [(0, 0)] * plan.batch
+    network.start(lr, plan.parts, starts).result()
     began = time.monotonic()
-    network(lr)
+    network.start(lr, plan.parts, starts).result()
     return (time.monotonic() - began) / plan.batch
 
 

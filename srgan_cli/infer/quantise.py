@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from srgan_cli.data.radiometry import Radiometry
 
+_CHUNK_NUMBERS = 2**16
+"""So many at a time stay in the processor's cache through all steps of rounding."""
+
 
 @dataclass(frozen=True)
 class Quantiser:
@@ -42,17 +45,24 @@ class Quantiser:
             sr: (C, h * scale, w * scale), network units.
             valid: (h, w), LR pixels; enlarged by nearest neighbour.
         """
-        values = self._in_dtype(sr)
+        values = np.empty(sr.shape, dtype=self.dtype)
+        rows = max(_CHUNK_NUMBERS // (sr.shape[0] * sr.shape[2]), 1)
+        for row in range(0, sr.shape[1], rows):
+            part = slice(row, row + rows)
+            values[:, part] = self._in_dtype(sr[:, part])
+        return self.marked(values, valid)
+
+    def marked(self, values: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[Any]:
+        """Rounded values (C, h * scale, w * scale), changed in place where they must tell the invalid ones.
+
+        Afterwards all pixels that are not `valid` (h, w) have their value, and no other has it.
+        """
         fill = self.fill
         if self.nodata is not None and not math.isnan(self.nodata):
             values[values == fill] = _neighbour(fill)
         if not valid.all():
-            values[:, ~self.enlarged(valid)] = fill
+            values[:, ~enlarged(valid, self.scale)] = fill
         return values
-
-    def enlarged(self, valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """An LR mask on the output's grid."""
-        return valid.repeat(self.scale, axis=0).repeat(self.scale, axis=1)
 
     def _in_dtype(self, sr: NDArray[np.float32]) -> NDArray[Any]:
         kind = np.dtype(self.dtype)
@@ -70,6 +80,11 @@ class Quantiser:
             high = np.nextafter(high, exact(0))
         clipped: NDArray[Any] = np.clip(values, low, high).astype(kind)
         return clipped
+
+
+def enlarged(valid: NDArray[np.bool_], scale: int) -> NDArray[np.bool_]:
+    """An LR mask on the output's grid."""
+    return valid.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
 def _neighbour(value: Any) -> Any:

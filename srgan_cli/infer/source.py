@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -17,9 +17,12 @@ from rasterio.errors import NodataShadowWarning, NotGeoreferencedWarning
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
-from srgan_cli.data.rasters import fill_nearest, image_bands, open_raster, read_pixels
+from srgan_cli.data.rasters import fill_nearest, image_bands, read_pixels, valid_mask
 from srgan_cli.errors import RefusedError
+from srgan_cli.infer.area import chosen_area
 from srgan_cli.infer.geometry import Box
+from srgan_cli.infer.options import InferOptions
+from srgan_cli.infer.products import Wanted, open_input
 
 Mask = NDArray[np.bool_]
 Values = NDArray[np.float32]
@@ -38,20 +41,27 @@ def quiet_rasterio() -> Iterator[None]:
 
 
 class Source:
-    """A raster open for reading, in one thread at a time, within a `gdal_env`.
+    """A raster, or a part of it, open for reading, in one thread at a time, within a `gdal_env`.
+
+    Rows and columns count from the corner of the part. What lies around it can be seen too: boxes
+    may reach out of the part as far as `scene` does.
 
     Raises:
-        RefusedError: The file is missing, cannot be opened, or holds no measurements.
+        RefusedError: The file is missing, cannot be opened, or holds no measurements, or the part
+            that the options ask for is not in it.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(
+        self, path: str, wanted: Wanted | None = None, options: InferOptions | None = None
+    ) -> None:
         self.path = path
-        self.dataset = _open(path)
+        self.dataset, self.product_offsets = open_input(path, wanted or Wanted())
         self.bands: tuple[int, ...] = ()
         self.nodata: float | None = None
         self._given_nodata: float | None = None
         try:
             _refuse_unusable(path, self.dataset)
+            self.area, self._polygons = chosen_area(self.dataset, options or InferOptions())
         except RefusedError:
             self.dataset.close()
             raise
@@ -70,13 +80,43 @@ class Source:
 
     @property
     def height(self) -> int:
-        """Rows."""
-        return int(self.dataset.height)
+        """Rows of the part."""
+        return self.area.height
 
     @property
     def width(self) -> int:
-        """Columns."""
-        return int(self.dataset.width)
+        """Columns of the part."""
+        return self.area.width
+
+    @property
+    def origin(self) -> tuple[int, int]:
+        """Row and column of the scene where the part begins."""
+        return self.area.row, self.area.col
+
+    @property
+    def part(self) -> dict[str, Any]:
+        """Which part it is, in plain values: what an output of another part must not be taken for."""
+        area = self.area
+        outline = None if self._polygons is None else self._polygons.checksum
+        return {"window": [area.col, area.row, area.width, area.height], "polygons": outline}
+
+    @property
+    def scene(self) -> Box:
+        """All that can be seen, from the corner of the part."""
+        whole = Box(0, 0, int(self.dataset.height), int(self.dataset.width))
+        return whole.moved(-self.area.row, -self.area.col)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the part has all rows and columns of the scene."""
+        return self.area == Box(0, 0, int(self.dataset.height), int(self.dataset.width))
+
+    def whole(self) -> Source:
+        """All of the scene, on the same dataset."""
+        other = copy.copy(self)
+        other.area = Box(0, 0, int(self.dataset.height), int(self.dataset.width))
+        other._polygons = None
+        return other
 
     @property
     def dtype(self) -> str:
@@ -91,8 +131,10 @@ class Source:
     def choose(self, bands: Sequence[int], nodata: float | None) -> None:
         """Settle the bands to read, and a nodata value beside what the raster itself says."""
         self.bands = tuple(bands)
-        self._given_nodata = nodata
         self.nodata = self._own_nodata() if nodata is None else nodata
+        # Of a mask and a nodata value GDAL looks at the mask alone.
+        both = nodata is None and MaskFlags.per_dataset in self._flags and not self._alpha
+        self._given_nodata = self.nodata if both else nodata
 
     @property
     def has_mask(self) -> bool:
@@ -108,6 +150,11 @@ class Source:
             or self._alpha > 0
             or self._flags != {MaskFlags.all_valid}
         )
+
+    @property
+    def is_cut_out(self) -> bool:
+        """Whether polygons make pixels invalid that the raster itself calls valid."""
+        return self._polygons is not None
 
     @property
     def _flags(self) -> set[MaskFlags]:
@@ -132,28 +179,49 @@ class Source:
         """Stored values (bands, rows, cols) as float32 and valid pixels (rows, cols) of a box.
 
         A pixel is valid when every chosen band is: by its mask, alpha or nodata, and finite.
+        Polygons do not count here: the network sees what lies around them.
 
         Raises:
             RefusedError: The file cannot be decoded there.
         """
-        window = Window(box.col, box.row, box.width, box.height)
+        window = self._window(box)
         values, valid = read_pixels(self.dataset, window, self.bands, self._given_nodata)
         # A nodata value hides the alpha band from GDAL's masks.
         if self._alpha and MaskFlags.alpha not in self._flags:
             valid &= read_pixels(self.dataset, window, [self._alpha])[0][0] != 0
         return values, valid
 
+    def masked_out(self, box: Box) -> bool:
+        """Whether a mask or polygons tell that no pixel of a box is valid; cheaper than reading them.
+
+        False where only the values could tell.
+        """
+        if not self.cut_out(np.ones((box.height, box.width), dtype=bool), box).any():
+            return True
+        return self.has_mask and not valid_mask(self.dataset, self._window(box), self.bands).any()
+
+    def _window(self, box: Box) -> Window:
+        """Of the dataset, for a box that counts from the corner of the part."""
+        return Window(box.col + self.area.col, box.row + self.area.row, box.width, box.height)
+
+    def cut_out(self, valid: Mask, box: Box) -> Mask:
+        """Of the valid pixels (rows, cols) of a box, those inside of the polygons if there are any."""
+        if self._polygons is None:
+            return valid
+        return valid & self._polygons.mask(box.moved(*self.origin))
+
     def read_filled(self, box: Box, fill_px: int) -> tuple[Values, Mask]:
-        """As `read`, with invalid pixels taken from the nearest valid one.
+        """As `read`, with invalid pixels taken from the nearest valid one, and polygons cut out.
 
         Valid pixels are looked for up to `fill_px` around the box: with the diagonal of the halo
         as radius every pixel that a valid output pixel depends on is filled the same way however
         the scene is cut.
         """
-        wide = box.grown(fill_px if self.may_be_invalid else 0, self.height, self.width)
+        wide = box.grown_within(fill_px if self.may_be_invalid else 0, self.scene)
         values, valid = self.read(wide)
         rows, cols = box.within(wide)
-        return fill_nearest(values, valid)[:, rows, cols], valid[rows, cols]
+        filled: Values = fill_nearest(values, valid)[:, rows, cols]
+        return filled, self.cut_out(valid[rows, cols], box)
 
 
 def fill_radius(halo_px: int) -> int:
@@ -167,17 +235,6 @@ def holds(kind: np.dtype[Any], value: float) -> bool:
         return not math.isfinite(value) or abs(value) <= float(np.finfo(kind).max)
     info = np.iinfo(kind)
     return math.isfinite(value) and value == int(value) and info.min <= value <= info.max
-
-
-def _open(path: str) -> DatasetReader:
-    plain = not path.startswith("/vsi") and ":" not in path
-    if plain and not Path(path).exists():
-        raise RefusedError(f"{path}: no such file", "check the path of INPUT")
-    if plain and Path(path).is_dir():
-        raise RefusedError(
-            f"{path}: a folder, not a raster", "give a file that `gdalinfo` can read"
-        )
-    return open_raster(path)
 
 
 def _refuse_unusable(path: str, dataset: DatasetReader) -> None:

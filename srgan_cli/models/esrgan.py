@@ -38,5 +38,8 @@ class ESRGAN(Generator):
         out: Tensor = self.conv_last(self.act(self.conv_hr(features)))
         return out
 
+    def enlarging(self) -> list[nn.Module]:
+        return [self.upsampler, self.conv_hr, self.conv_last]
+
     def last_layer(self) -> nn.Conv2d:
         return self.conv_last

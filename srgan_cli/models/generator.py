@@ -62,6 +62,15 @@ class Generator(nn.Module):
         """The equal blocks that make up most of the network."""
         return list(self.get_submodule("body").children())
 
+    def enlarging(self) -> list[nn.Module]:
+        """The layers that follow the last one on the trunk's grid, in the order in which they run."""
+        raise NotImplementedError
+
+    def enlarging_reach(self) -> int:
+        """Pixels of the trunk's grid to every side that the enlarging layers look at."""
+        steps = [step for module in self.enlarging() for step in _steps(module)]
+        return receptive_field(steps, self.spec.scale * self.size_multiple)
+
     def start_at_skip_(self) -> None:
         """Zero the last layer where there is a global skip: the first output is the skip itself."""
         if self.spec.global_skip != "none":
@@ -103,7 +112,7 @@ class Generator(nn.Module):
         if any(pool.window_px is None for pool in pools):
             return None
         if self.layers_in_order:
-            field = receptive_field(self._steps(), self.spec.scale)
+            field = receptive_field(_steps(self), self.spec.scale)
         else:
             probed = probe_receptive_field(
                 self, self.spec.in_bands, self.spec.scale, self.size_multiple
@@ -114,18 +123,19 @@ class Generator(nn.Module):
         border = max((pool.border_reach_px for pool in pools), default=0)
         return max(field + border, _SKIP_REACH_PX[self.spec.global_skip])
 
-    def _steps(self) -> Iterator[Step]:
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):
-                yield reach_of(layer)
-            elif isinstance(layer, nn.PixelShuffle):
-                yield Up(layer.upscale_factor)
-            elif isinstance(layer, nn.Upsample):
-                yield Up(int(layer.scale_factor))  # type: ignore[arg-type]  # a number in ours
-            elif isinstance(layer, nn.PixelUnshuffle):
-                yield Down(layer.downscale_factor)
-            elif isinstance(layer, WindowMean):
-                yield Reach(layer.reach_px or 0)
+
+def _steps(network: nn.Module) -> Iterator[Step]:
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            yield reach_of(layer)
+        elif isinstance(layer, nn.PixelShuffle):
+            yield Up(layer.upscale_factor)
+        elif isinstance(layer, nn.Upsample):
+            yield Up(int(layer.scale_factor))  # type: ignore[arg-type]  # a number in ours
+        elif isinstance(layer, nn.PixelUnshuffle):
+            yield Down(layer.downscale_factor)
+        elif isinstance(layer, WindowMean):
+            yield Reach(layer.reach_px or 0)
 
 
 def upsample(lr: Tensor, scale: int, kind: str) -> Tensor:

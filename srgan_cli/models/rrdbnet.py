@@ -97,6 +97,14 @@ class RRDBNet(Generator):
         out: Tensor = self.conv_last(self.act(self.conv_hr(features)))
         return out[..., :height, :width]
 
+    def enlarging(self) -> list[nn.Module]:
+        stages = [
+            self.get_submodule(f"{name}{stage}")
+            for stage in range(1, self.num_stages + 1)
+            for name in ("nearest", "conv_up")
+        ]
+        return [*stages, self.conv_hr, self.conv_last]
+
     def last_layer(self) -> nn.Conv2d:
         return self.conv_last
 

@@ -100,6 +100,9 @@ class SRResNetStandard(Generator):
     def trunk(self) -> list[nn.Module]:
         return list(self.net.residual_blocks.children())
 
+    def enlarging(self) -> list[nn.Module]:
+        return [self.net.subpixel_convolutional_blocks, self.net.conv_block3]
+
     def last_layer(self) -> nn.Conv2d:
         layer = self.net.conv_block3.conv_block[0]
         if not isinstance(layer, nn.Conv2d):
@@ -142,6 +145,9 @@ class SRResNetFlexible(Generator):
         features = head + self.body_tail(self.body(head))
         out: Tensor = self.tail(self.upsampler(features))
         return out
+
+    def enlarging(self) -> list[nn.Module]:
+        return [self.upsampler, self.tail]
 
     def last_layer(self) -> nn.Conv2d:
         return self.tail

@@ -75,5 +75,8 @@ class StochasticGenerator(Generator):
         out: Tensor = self.tail(self.upsampler(head + self.body_tail(features)))
         return out
 
+    def enlarging(self) -> list[nn.Module]:
+        return [self.upsampler, self.tail]
+
     def last_layer(self) -> nn.Conv2d:
         return self.tail

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from srgan_cli import lock
 from srgan_cli.config import RunConfig, load_config
 from srgan_cli.config.data import FIT_KEYS, NormalizationConfig, fit_section
 from srgan_cli.data.radiometry import build_radiometry
@@ -51,27 +51,7 @@ def locked(folder: RunFolder) -> Iterator[None]:
     Raises:
         RefusedError: Another process holds it, or the folder cannot be written.
     """
-    path = folder.path / ".lock"
-    try:
-        file = path.open("w")
-    except OSError as err:
-        raise RefusedError(
-            f"cannot write to {folder.path}: {err.strerror}",
-            "make the folder writable, or choose another --run-dir",
-        ) from err
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as err:
-            raise RefusedError(
-                f"another srgan train is writing to {folder.path}",
-                "wait for it, or choose another --run-dir",
-            ) from err
-        except OSError as err:
-            raise RefusedError(
-                f"cannot lock {path}: {err.strerror}",
-                "choose a --run-dir on a file system with locks",
-            ) from err
+    with lock.locked(folder.path / ".lock", "srgan train", "choose another --run-dir"):
         yield
 
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -121,3 +124,36 @@ def make_raster(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture
 def ground() -> Callable[..., np.ndarray]:
     return landscape
+
+
+SLOW = """
+import os, sys, time
+from srgan_cli.infer import layout
+from srgan_cli.infer.network import Network
+layout.BLOCK_PX = 32
+start = Network.start
+def slow(*args):
+    time.sleep(0.02)
+    return start(*args)
+Network.start = slow
+print("up", flush=True)
+sys.argv[0] = "srgan"
+from srgan_cli.cli.app import main
+main()
+"""
+
+
+@pytest.fixture
+def slow_srgan() -> Callable[..., subprocess.Popen[str]]:
+    """Starts `srgan infer` in a process of its own that takes its time over every tile."""
+
+    def start(*words: object) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-c", SLOW, "-q", "infer", *map(str, words)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+
+    return start

@@ -269,6 +269,27 @@ def test_a_scene_without_valid_pixels(
         assert not out.dataset_mask().any()
 
 
+@pytest.mark.parametrize("kind", ["nodata", "mask", "nan"])
+def test_blocks_that_are_never_written_read_as_invalid(
+    make_model: Callable[..., Model],
+    make_raster: Callable[..., Path],
+    infer: Callable,
+    ground: Callable,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    monkeypatch.setattr("srgan_cli.infer.layout.BLOCK_PX", 32)
+    monkeypatch.setattr("srgan_cli.infer.assembly._CHUNK_BYTES", 1)
+    valid = np.zeros((90, 100), dtype=bool)
+    valid[60:70, 50:80] = True
+    data = ground(2, 90, 100).astype("float32" if kind == "nan" else "uint16")
+    data[:, ~valid] = {"nodata": 9, "mask": 5, "nan": np.nan}[kind]
+    keys = {"nodata": {"nodata": 9}, "mask": {"mask": valid}, "nan": {}}[kind]
+    with infer(make_model(), make_raster(data=data, **keys), tile_px=16) as out:
+        seen = ~np.isnan(out.read(1)) if kind == "nan" else out.dataset_mask() != 0
+        np.testing.assert_array_equal(seen, valid.repeat(2, 0).repeat(2, 1))
+
+
 def test_alpha_masks_and_is_not_an_image_band(
     make_model: Callable[..., Model],
     make_raster: Callable[..., Path],
@@ -308,3 +329,22 @@ def test_nodata_that_does_not_fit_the_new_dtype_is_refused(
         infer(make_model(), source, dtype="uint16")
     with infer(make_model(), source, dtype="uint16", nodata=0) as out:
         assert (out.nodata, out.dtypes[0]) == (0, "uint16")
+
+
+def test_of_a_mask_and_a_nodata_value_both_count(
+    make_model: Callable[..., Model],
+    make_raster: Callable[..., Path],
+    infer: Callable,
+    ground: Callable,
+) -> None:
+    data = ground(2, 20, 30).astype("uint16")
+    data[:, 10:] = 0
+    mask = np.full((20, 30), 255, dtype="uint8")
+    mask[:, :5] = 0
+    with infer(make_model(), make_raster(data=data, mask=mask, nodata=0)) as out:
+        sr, valid = out.read(), out.dataset_mask() != 0
+    assert (sr[:, :, :10] == 0).all()
+    assert (sr[:, 20:] == 0).all()
+    assert valid[:20, 10:].all()
+    assert not valid[20:].any()
+    assert not valid[:, :10].any()

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from srgan_cli.infer.geometry import Box
-from srgan_cli.infer.halo import measured_halo
+from srgan_cli.infer.halo import Budget, measured_halo
 
 
 class Blur(nn.Module):
@@ -29,7 +29,13 @@ def choose(tolerance: float, reach: int = 100, data: np.ndarray | None = None) -
         part = scene[:, rows, cols]
         return torch.from_numpy(part)[None], np.ones(part.shape[1:], dtype=bool)
 
-    return measured_halo(Blur(reach), read, (300, 400), 1, reach, tolerance)
+    blur = Blur(reach)
+
+    def predict(lr: Tensor, wanted: Box) -> Tensor:
+        rows, cols = wanted.within(Box(0, 0, 0, 0))
+        return blur(lr)[..., rows, cols]
+
+    return measured_halo(predict, read, (300, 400), reach, tolerance, Budget(450, 10**7))
 
 
 def test_the_measured_halo_grows_as_the_tolerance_shrinks() -> None:
@@ -44,3 +50,33 @@ def test_the_residual_is_reported_when_the_tolerance_cannot_be_met() -> None:
     px, residual = choose(1e-9, reach=190)
     assert px == 128
     assert residual > 1e-9
+
+
+def test_the_search_costs_less_than_the_scene() -> None:
+    """And one patch is measured at least."""
+    blur, pixels = Blur(150), 0
+
+    def read(box: Box) -> tuple[Tensor, np.ndarray]:
+        shape = (1, box.height, box.width)
+        scene = np.random.default_rng(0).random(shape, dtype=np.float32)
+        return torch.from_numpy(scene)[None], np.ones(shape[1:], dtype=bool)
+
+    def predict(lr: Tensor, wanted: Box) -> Tensor:
+        nonlocal pixels
+        pixels += lr.shape[-1] * lr.shape[-2]
+        rows, cols = wanted.within(Box(0, 0, 0, 0))
+        return blur(lr)[..., rows, cols]
+
+    for side in (260, 700, 3000):
+        pixels, share = 0, int(side * side * 0.65)
+        measured_halo(predict, read, (side, side), 150, 1.0, Budget(450, share))
+        assert pixels <= max(1.1 * share, side * side + 48**2), side
+    largest = 0
+
+    def remember(lr: Tensor, wanted: Box) -> Tensor:
+        nonlocal largest
+        largest = max(largest, *lr.shape[-2:])
+        return predict(lr, wanted)
+
+    measured_halo(remember, read, (3000, 3000), 150, 1e-9, Budget(200, 10**7))
+    assert largest <= 200, "what fits the memory"

@@ -1,0 +1,53 @@
+"""Where an output goes: may it be written there, and is there room."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from srgan_cli.errors import RefusedError
+from srgan_cli.infer.source import Source
+
+
+def refuse_output(path: Path, overwrite: bool) -> None:
+    """Refuse an output that exists, is a folder, or has no folder to lie in."""
+    if path.is_dir():
+        raise RefusedError(f"{path}: a folder", "give the name of the output file")
+    if path.exists() and not overwrite:
+        raise RefusedError(f"{path}: exists already", "choose another OUTPUT, or add --overwrite")
+    if not path.parent.is_dir():
+        raise RefusedError(f"{path.parent}: no such folder", f"make it: mkdir -p {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise RefusedError(f"{path.parent}: not writable", "choose another OUTPUT")
+
+
+def refuse_same_file(source: Source, path: Path, aoi: str | None = None) -> None:
+    """Refuse to overwrite the input, a file that it (a VRT, say) is made of, or the polygons."""
+    for name in [source.path, *source.dataset.files, *([aoi] if aoi else [])]:
+        part = Path(name)
+        if path.exists() and part.exists() and part.samefile(path):
+            raise RefusedError(
+                f"{path}: the input itself, or a part of it", "choose another OUTPUT"
+            )
+
+
+def refuse_full_disk(folder: Path, raw_bytes: int, kept_bytes: int) -> None:
+    """Refuse when the disk has less room than finished parts and the output can take.
+
+    Either takes no more than the uncompressed output, `raw_bytes`; `kept_bytes` are there already.
+    """
+    needed = max(2 * raw_bytes - kept_bytes, 0)
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise RefusedError(
+            f"{folder}: {free / 1e9:.2f} GB free, making the output takes up to "
+            f"{needed / 1e9:.2f} GB",
+            "free some space; --force goes on, as compression may save half of it",
+        )
+
+
+def remove_sidecars(path: Path) -> None:
+    """Remove what GDAL kept beside an older file of this name: it would not fit the new one."""
+    for suffix in (".aux.xml", ".msk", ".ovr"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)

@@ -1,0 +1,301 @@
+"""How well SR agrees with LR, gathered while it is made: tile by tile, mergeable in any order.
+
+Averaged over the pixels of one LR pixel, SR should be LR again. What a network adds to the mean is
+bias; what differs from pixel to pixel is seen in RMSE, in the 99th percentile of the absolute
+difference and in the spectral angle. All of it is in stored units, over valid pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812  # the name every PyTorch reader expects
+from numpy.typing import NDArray
+
+from srgan_cli.data.radiometry import of_band
+from srgan_cli.infer.geometry import Tile
+from srgan_cli.infer.quantise import Quantiser
+from srgan_cli.infer.seams import Seams
+
+_FRACTION_BITS = 60
+"""Sums are kept as integers of that many binary digits behind the point: their order is of no matter."""
+_BIN_SHIFT = 16
+"""The upper half of a float32 is the bin of its histogram: 2 ** 7 bins to the octave."""
+_P99 = 0.99
+
+Array = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class BandQuality:
+    """One band; differences are SR averaged to the LR grid less LR, in stored units."""
+
+    name: str
+    bias: float
+    rmse: float
+    p99: float
+    """99 % of the absolute differences are below; within 1 %."""
+    out_of_range: float
+    """Share of SR pixels beyond `range`: of integers these are clipped."""
+    range: tuple[float, float] | None
+    """Of integers, what the dtype holds; of floats, what the radiometry calls usual; None = unknown."""
+
+
+@dataclass(frozen=True)
+class QualityReport:
+    """What the quality of a scene is."""
+
+    bands: tuple[BandQuality, ...]
+    """Empty where the network makes other bands than it takes, or no pixel is valid."""
+    sam: float | None
+    """Mean spectral angle between SR averaged to the LR grid and LR, in degrees; None for one band."""
+    seam_index: float | None
+    """Gradient across inner tile borders over that beside them; None without borders. Around 1 without
+    seams, within some tenths where borders are few."""
+    pixels: int
+    """Valid LR pixels."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+    def tags(self) -> dict[str, str]:
+        """The figures as tags of the output; lists go by band."""
+        tags = {}
+        if self.bands:
+            for name in ("bias", "rmse", "p99", "out_of_range"):
+                values = (getattr(band, name) for band in self.bands)
+                tags[f"SRGAN_QA_{name.upper()}"] = " ".join(f"{value:.6g}" for value in values)
+        if self.sam is not None:
+            tags["SRGAN_QA_SAM"] = f"{self.sam:.6g}"
+        if self.seam_index is not None:
+            tags["SRGAN_QA_SEAM_INDEX"] = f"{self.seam_index:.6g}"
+        return tags
+
+    def excess(self, max_bias: float | None) -> str:
+        """What is wrong when no band may be off by more than `max_bias`, or an empty string."""
+        if max_bias is None or not self.bands:
+            return ""
+        number, worst = max(enumerate(self.bands, start=1), key=lambda item: abs(item[1].bias))
+        if abs(worst.bias) <= max_bias:
+            return ""
+        return (
+            f"band {number}{f' ({worst.name})' if worst.name else ''}: SR differs from LR by "
+            f"{worst.bias:+.4g} on average, more than --qa-max-bias {max_bias:g}"
+        )
+
+
+class Quality:
+    """Gathers the figures of a scene; for one thread at a time."""
+
+    def __init__(
+        self, quantiser: Quantiser, bands: Sequence[str], comparable: bool, size: tuple[int, int]
+    ) -> None:
+        """Begin with nothing.
+
+        Args:
+            quantiser: How predictions are stored.
+            bands: Names of the SR bands, maybe empty ones.
+            comparable: Whether SR has the bands of LR.
+            size: Rows and columns of the LR area.
+        """
+        self._quantiser = quantiser
+        self._names = tuple(bands)
+        self._comparable = comparable
+        self._ranges = [_range(quantiser, band) for band in range(len(self._names))]
+        self._limits = _in_network_units(quantiser, self._ranges)
+        self._gain, self._dark = _to_brightness(quantiser, len(self._names))
+        self._seams = Seams(len(self._names), quantiser.scale, size)
+        num = len(self._names)
+        self._pixels = 0
+        self._sums, self._squares, self._beyond = [0] * num, [0] * num, [0] * num
+        self._histograms = np.zeros((num, 2**15), dtype=np.int64)
+        self._angles, self._num_angles = 0, 0
+
+    def add(self, tile: Tile, lr_core: Array, sr_core: Array, valid: Mask) -> None:
+        """Take in one tile.
+
+        Args:
+            tile: Where it lies.
+            lr_core: (C, h, w), network units.
+            sr_core: (C', h * scale, w * scale), network units.
+            valid: (h, w), LR pixels that count.
+        """
+        if not valid.any():
+            return
+        self._pixels += int(valid.sum())
+        self._count_beyond(sr_core, valid)
+        self._seams.add(tile.core, sr_core, valid)
+        if not self._comparable:
+            return
+        radiometry, scale = self._quantiser.radiometry, self._quantiser.scale
+        with torch.inference_mode():
+            means = F.avg_pool2d(torch.from_numpy(sr_core)[None], scale)[0].numpy()
+        means, lr = _of_valid(means, valid), _of_valid(lr_core, valid)
+        differences = radiometry.difference_to_stored((means - lr)[:, :, None])[:, :, 0]
+        for band in range(len(self._names)):
+            of_valid = np.ascontiguousarray(differences[band], dtype=np.float32)
+            exact = of_valid.astype(np.float64)
+            self._sums[band] += _exact(float(exact.sum()))
+            self._squares[band] += _exact(float(np.dot(exact, exact)))
+            bins = np.abs(of_valid).view(np.uint32) >> _BIN_SHIFT
+            self._histograms[band] += np.bincount(bins, minlength=2**15)
+        if len(self._names) > 1:
+            self._add_angles(means, lr)
+
+    def _count_beyond(self, sr: Array, valid: Mask) -> None:
+        scale = self._quantiser.scale
+        for band, (low, high) in enumerate(self._limits):
+            image = sr[band]
+            # Almost always nothing is beyond, and two passes at the speed of memory tell so.
+            if image.min() >= low and image.max() <= high:
+                continue
+            beyond = (image < low) | (image > high)
+            per_pixel = beyond.reshape(valid.shape[0], scale, valid.shape[1], scale)
+            self._beyond[band] += int(per_pixel.sum(axis=(1, 3))[valid].sum())
+
+    def _add_angles(self, sr: Array, lr: Array) -> None:
+        """Angles between (C, pixels), measured from where the radiometry has no light."""
+        left, right = self._brightness(sr), self._brightness(lr)
+        # In float64: near 1 an arccosine loses half of the digits.
+        norms = np.sqrt(_along(left, left) * _along(right, right))
+        lit = norms > 0
+        cosines = _along(left, right)[lit] / norms[lit]
+        angles = np.arccos(np.clip(cosines, -1, 1, out=cosines), out=cosines)
+        self._angles += _exact(float(angles.sum()))
+        self._num_angles += int(lit.sum())
+
+    def _brightness(self, network: Array) -> NDArray[np.float64]:
+        brightness: NDArray[np.float64] = network * self._gain
+        brightness += self._dark
+        return brightness
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything gathered so far, in plain numbers for JSON."""
+        return {
+            "pixels": self._pixels,
+            "sums": list(self._sums),
+            "squares": list(self._squares),
+            "beyond": list(self._beyond),
+            "histograms": [_sparse(histogram) for histogram in self._histograms],
+            "angles": self._angles,
+            "num_angles": self._num_angles,
+            "seams": self._seams.as_dict(),
+        }
+
+    def merge(self, other: Mapping[str, Any]) -> None:
+        """Add what another instance for the same scene gathered, as its `as_dict` gives it."""
+        self._pixels += other["pixels"]
+        for band in range(len(self._names)):
+            self._sums[band] += other["sums"][band]
+            self._squares[band] += other["squares"][band]
+            self._beyond[band] += other["beyond"][band]
+            for index, count in other["histograms"][band]:
+                self._histograms[band, index] += count
+        self._angles += other["angles"]
+        self._num_angles += other["num_angles"]
+        self._seams.merge(other["seams"])
+
+    def tags(self) -> dict[str, str]:
+        """The figures as tags of the output."""
+        return self.report().tags()
+
+    def report(self) -> QualityReport:
+        """The figures of all that was gathered."""
+        known = self._comparable and self._pixels > 0
+        sam = None
+        if self._num_angles:
+            sam = math.degrees(_value(self._angles) / self._num_angles)
+        return QualityReport(
+            bands=tuple(self._band(band) for band in range(len(self._names))) if known else (),
+            sam=sam,
+            seam_index=self._seams.index(),
+            pixels=self._pixels,
+        )
+
+    def _band(self, band: int) -> BandQuality:
+        count = self._pixels
+        low, high = self._ranges[band]
+        return BandQuality(
+            name=self._names[band],
+            bias=_value(self._sums[band]) / count,
+            rmse=math.sqrt(_value(self._squares[band]) / count),
+            p99=_quantile(self._histograms[band], _P99),
+            out_of_range=self._beyond[band] / (count * self._quantiser.scale**2),
+            range=(low, high) if math.isfinite(low) and math.isfinite(high) else None,
+        )
+
+
+def _of_valid(image: Array, valid: Mask) -> Array:
+    """(C, pixels)."""
+    return image.reshape(len(image), -1) if valid.all() else image[:, valid]
+
+
+def _along(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
+    product: NDArray[np.float64] = np.einsum("cp,cp->p", left, right)
+    return product
+
+
+def _to_brightness(
+    quantiser: Quantiser, num_bands: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Gain and addition (C, 1) that make stored values above no light of network units."""
+    radiometry, bands = quantiser.radiometry, range(num_bands)
+    gain = np.array([[1 / of_band(radiometry.scale, band)] for band in bands])
+    offset = np.array([[of_band(radiometry.offset, band)] for band in bands])
+    dark = np.array([[of_band(radiometry.usual_min, band)] for band in bands])
+    return gain, -offset * gain - dark
+
+
+def _range(quantiser: Quantiser, band: int) -> tuple[float, float]:
+    """Stored values that are in order."""
+    radiometry = quantiser.radiometry
+    if quantiser.is_integer:
+        info = np.iinfo(quantiser.dtype)
+        return float(info.min), float(info.max)
+    if radiometry.usual_max is None:
+        return -math.inf, math.inf
+    return of_band(radiometry.usual_min, band), of_band(radiometry.usual_max, band)
+
+
+def _in_network_units(
+    quantiser: Quantiser, ranges: Sequence[tuple[float, float]]
+) -> list[tuple[float, float]]:
+    """Limits of predictions; integers are rounded to the limit from half a step beyond it."""
+    step = 0.5 if quantiser.is_integer else 0.0
+    radiometry = quantiser.radiometry
+    limits = []
+    for band, (low, high) in enumerate(ranges):
+        scale, offset = of_band(radiometry.scale, band), of_band(radiometry.offset, band)
+        ends = ((low - step) * scale + offset, (high + step) * scale + offset)
+        limits.append((min(ends), max(ends)))
+    return limits
+
+
+def _exact(value: float) -> int:
+    return math.floor(math.ldexp(value, _FRACTION_BITS))
+
+
+def _value(total: int) -> float:
+    return float(total / 2**_FRACTION_BITS)
+
+
+def _sparse(histogram: NDArray[np.int64]) -> list[list[int]]:
+    filled = np.flatnonzero(histogram)
+    return [[int(index), int(histogram[index])] for index in filled]
+
+
+def _quantile(histogram: NDArray[np.int64], share: float) -> float:
+    """The upper end of the bin that the quantile lies in."""
+    counts = np.cumsum(histogram)
+    index = int(np.searchsorted(counts, share * counts[-1]))
+    if index == 0:
+        return 0.0
+    upper = np.array([(index + 1) << _BIN_SHIFT], dtype=np.uint32).view(np.float32)
+    return float(upper[0])
