@@ -123,6 +123,21 @@ def test_a_window_gets_the_measured_halo_of_the_whole_scene(
     assert np.quantile(difference, 0.99) <= 2 * whole.residual + 1
 
 
+def test_a_window_of_floats_gets_the_tolerance_of_the_whole_scene(
+    make_model: Callable[..., Model], make_raster: Callable[..., Path], ground: Callable
+) -> None:
+    data = ground(1, 230, 240).astype("float32")
+    data[:, :60] *= 50
+    source, results = make_raster(data=data), []
+    model = make_model(1, model_type="esrgan", n_blocks=5)
+    for name, window in (("whole.tif", None), ("part.tif", (90, 100, 40, 30))):
+        options = InferOptions(tile_px=64, window=window, force=True)
+        results.append(model.infer_file(source, source.with_name(name), options))
+    whole, part = results
+    assert whole.halo_mode == "measured"
+    assert (part.halo_px, part.residual) == (whole.halo_px, whole.residual)
+
+
 def test_a_network_that_sees_everything_makes_a_window_of_the_whole_scene(
     make_model: Callable[..., Model], make_raster: Callable[..., Path]
 ) -> None:
