@@ -109,7 +109,8 @@ def test_torchrun_starts_a_run_again_that_goes_on_by_itself(start, tiny_yaml, tm
     os.kill(workers(process)[1], signal.SIGKILL)
     assert process.wait(PATIENCE_S) == 0, (tmp_path / "err").read_text()
     events = [row["event"] for row in read_metrics(folder.metrics) if row["kind"] == "event"]
-    assert events == ["start", "resume", "end"]
+    # Rank 0 may be ended by the launcher before it has written that the run failed.
+    assert [event for event in events if event != "stop"] == ["start", "resume", "end"]
     assert (tmp_path / "out").read_text().strip() == str(folder.ema)
     (told,) = errors(tmp_path)
     assert "another process of this run has ended without a word" in told
