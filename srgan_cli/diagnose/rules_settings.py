@@ -18,6 +18,7 @@ from srgan_cli.diagnose.stats import round_nicely
 if TYPE_CHECKING:
     from srgan_cli.config import RunConfig
 
+_CLIP_KEY: Final = "Optimizers.gradient_clip_val"
 _Change = Callable[["RunConfig"], tuple[str, Any, Any]]
 
 _CHANGES: Final[Mapping[str, _Change]] = {
@@ -26,7 +27,7 @@ _CHANGES: Final[Mapping[str, _Change]] = {
         c.optimizers.d_rate,
         round_nicely(c.optimizers.optim_g_lr / 2),
     ),
-    "Optimizers.gradient_clip_val": lambda _: ("Optimizers.gradient_clip_val", 0.0, 1.0),
+    _CLIP_KEY: lambda _: (_CLIP_KEY, 0.0, 1.0),
     "Optimizers.betas": lambda c: (
         "Optimizers.betas",
         list(c.optimizers.betas),
@@ -56,7 +57,10 @@ def sch13(log: RunLog) -> Finding | NotChecked | None:
             continue
         changed, old, new = _CHANGES[key](log.config)
         told.append(f"{key}: {text}")
-        remedies.append(Remedy(changed, old, new, "see the warning above"))
+        why = "as the message says"
+        if changed == _CLIP_KEY and (usual := _usual_norm(log)) > new:
+            new, why = round_nicely(1.5 * usual), f"the gradient norm is usually {usual:.2g}"
+        remedies.append(Remedy(changed, old, new, why))
     if punished := _success_punished(log):
         told.append(punished)
         patience = log.config.schedulers.patience_d
@@ -95,3 +99,10 @@ def _success_punished(log: RunLog) -> str:
         f"{int(found.steps[0])}) while {names.VAL_D_LOSS} rose from {float(before.min()):.3g} to "
         f"{float(before[-1]):.3g}: the scheduler takes the generator's success for D's plateau"
     )
+
+
+def _usual_norm(log: RunLog) -> float:
+    """Of the network whose gradients are longer; 0 where unknown, or so long that they are a fault."""
+    known = (log.get(names.G_NORM), log.adv(names.D_NORM))
+    usual = [float(np.median(norm.values)) for norm in known if len(norm)]
+    return max((each for each in usual if each <= limit.NORM_HUGE), default=0.0)
