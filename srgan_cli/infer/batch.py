@@ -17,9 +17,9 @@ from typing import Any
 
 from srgan_cli.data.finding import is_address
 from srgan_cli.errors import RefusedError, SrganError, StoppedError
-from srgan_cli.infer.job import Bar, Progress, no_progress
 from srgan_cli.infer.model import Model
 from srgan_cli.infer.options import InferOptions
+from srgan_cli.infer.progress import Bar, Progress, no_progress
 from srgan_cli.infer.scene_list import Scene
 from srgan_cli.infer.status import (
     GO_ON,

@@ -6,10 +6,9 @@ import json
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -24,6 +23,7 @@ from srgan_cli.infer.options import InferOptions
 from srgan_cli.infer.parts import Part, PartReader, remove_parts
 from srgan_cli.infer.place import refuse_full_disk, refuse_output, remove_sidecars
 from srgan_cli.infer.plan import Cut, Plan, Settled, find_cut, make_plan
+from srgan_cli.infer.progress import Progress
 from srgan_cli.infer.sink import Sink, refuse_lost_pixels, try_out
 from srgan_cli.infer.source import Source
 from srgan_cli.infer.workshop import Workshop, opened
@@ -34,27 +34,6 @@ _TRIED_PX = 1100
 """Enough for overviews."""
 START_AGAIN = "run the same command to start again"
 REMOVED = "the unfinished output was removed"
-
-
-class Bar(Protocol):
-    """Something that shows progress."""
-
-    def advance(self, count: int = 1, text: str = "") -> None:
-        """Move on by `count` tiles."""
-
-
-Progress = Callable[[str, int], AbstractContextManager[Bar]]
-"""title, number of tiles -> a bar while the block runs."""
-
-
-class _NoBar:
-    def advance(self, count: int = 1, text: str = "") -> None:
-        pass
-
-
-def no_progress(title: str, total: int) -> AbstractContextManager[Bar]:  # noqa: ARG001  # the shape of Progress
-    """Progress that shows nothing."""
-    return nullcontext(_NoBar())
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import numpy as np
 from srgan_cli import __version__
 from srgan_cli.data.rasters import gdal_env
 from srgan_cli.infer.engine import MakeObserver
-from srgan_cli.infer.job import Job, Made, Progress, make, no_progress
+from srgan_cli.infer.job import Job, Made, make
 from srgan_cli.infer.layout import Layout
 from srgan_cli.infer.manifest import gather_facts
 from srgan_cli.infer.metadata import scaled_transform
@@ -24,6 +24,7 @@ from srgan_cli.infer.options import InferOptions, InferResult
 from srgan_cli.infer.place import refuse_full_disk, refuse_output, refuse_same_file
 from srgan_cli.infer.plan import Plan, Settled, find_cut, make_plan, settle
 from srgan_cli.infer.products import Wanted
+from srgan_cli.infer.progress import Progress, no_progress
 from srgan_cli.infer.quality import Quality, QualityReport
 from srgan_cli.infer.quicklook import Companions
 from srgan_cli.infer.source import Source, quiet_rasterio

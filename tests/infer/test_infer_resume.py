@@ -8,21 +8,20 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import rasterio
+from interrupting import after, fail
 
 from srgan_cli.errors import RefusedError, SrganError, StoppedError
 from srgan_cli.infer import InferOptions, InferResult, Model, load
 from srgan_cli.infer import job as job_module
 from srgan_cli.infer import layout as layout_module
 from srgan_cli.infer import parts as parts_module
-from srgan_cli.infer.network import Network
 from srgan_cli.infer.workshop import folder_of
 from srgan_cli.lock import locked
 
@@ -44,27 +43,6 @@ def source(make_raster: Callable[..., Path], ground: Callable) -> Path:
     data = ground(2, 100, 90).astype("uint16")
     data[:, 20:60, 30:80] = 0
     return make_raster(data=data, nodata=0)
-
-
-@contextmanager
-def after(monkeypatch: pytest.MonkeyPatch, runs: int, act: Callable[[], Any]) -> Iterator[None]:
-    """Let the network run so many times, then do something in its place."""
-    start, count = Network.start, 0
-
-    def limited(network: Network, *args: Any, **kwargs: Any) -> Any:
-        nonlocal count
-        count += 1
-        if count > runs:
-            act()
-        return start(network, *args, **kwargs)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Network, "start", limited)
-        yield
-
-
-def fail() -> None:
-    raise SrganError("played failure", "none")
 
 
 def interrupted(

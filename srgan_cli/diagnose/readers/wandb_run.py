@@ -179,8 +179,7 @@ class WandbSource:
 
 def _record_class() -> Any:
     try:
-        # Its attributes are made when it is imported: nothing a type checker could see.
-        from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]
+        from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]  # made at import
     except ImportError as err:
         raise RefusedError(
             f"W&B files are decoded by wandb, which cannot be imported: {err}",
