@@ -156,24 +156,24 @@ def find_cut(
         RefusedError: The network cannot work in tiles, and the scene does not fit one.
     """
     batch, multiple = options.batch or 1, network.size_multiple
-    memory = Memory(settled.info.spec, network.device, batch)
-    limit = memory.largest_input_px
+    memory = network.memory(batch)
     # Of the whole scene, of which a part must get the bits.
     scene = (source.scene.height, source.scene.width)
     longest = max(scene)
-    fits = longest <= (options.tile_px or limit)
+    fits = memory.holds(scene) if options.tile_px is None else longest <= options.tile_px
     if fits and (source.is_whole or not _is_exact(field, options)):
         # Nothing is cut: the halo does not matter, as long as a part sees the whole scene.
         return Cut(round_up(longest, multiple), Halo(0, "whole"), None, batch)
     field_px = field()
     unaffordable = field_px is None or field_px > AFFORDABLE_PX
-    if options.tile_px is None and unaffordable and longest <= limit * _STRETCH:
+    less = (int(scene[0] / _STRETCH), int(scene[1] / _STRETCH))
+    if options.tile_px is None and unaffordable and memory.holds(less):
         # One larger window costs less than tiles with wide margins, and the measurement.
         return Cut(round_up(longest, multiple), Halo(0, "whole"), field_px, batch)
     halo = _halo(source, network, settled, field_px, options, memory)
     granule = math.lcm(CORE_MULTIPLE_PX, multiple)
     if options.tile_px is None:
-        core = memory.largest_core_px(scene, halo.px, network.enlarging_reach_px, granule)
+        core = memory.best_core_px(scene, halo.px, granule)
     else:
         core = round_up(options.tile_px, granule)
     return Cut(core, halo, field_px, batch)
@@ -201,6 +201,7 @@ def make_plan(source: Source, network: Network, settled: Settled, cut: Cut) -> P
         )
     ]
     parts = network.parting(window, (core[0], core[1]))
+    band_px = network.memory(cut.batch).band_px(window, (parts.height, parts.width))
     return Plan(
         grid=grid,
         halo=halo,
@@ -208,7 +209,7 @@ def make_plan(source: Source, network: Network, settled: Settled, cut: Cut) -> P
         quantiser=settled.quantiser,
         output=settled.output,
         batch=cut.batch,
-        parts=parts,
+        parts=parts.in_bands(band_px),
         warnings=tuple(warnings),
     )
 

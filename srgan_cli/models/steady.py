@@ -30,8 +30,13 @@ class Conv2d(nn.Conv2d):
     the end of an image. In float64 all orders agree to 1e-16; rounded to float32 they are equal.
     """
 
+    on_even_grid = False
+    """Whether every input begins at an even row and column of the image and has even sides."""
+
     def forward(self, x: Tensor) -> Tensor:
-        if folding_pays(self, x):
+        if (self.training or self.on_even_grid) and folding_pays(self, x):
+            if _steady(self, x) and x.shape[0] == 1 and x.numel() <= _SURELY_ONEDNN:
+                return folded_conv2d(torch.cat([x, x]), self.weight, self.bias)[:1]
             return folded_conv2d(x, self.weight, self.bias)
         if not _steady(self, x):
             return super().forward(x)

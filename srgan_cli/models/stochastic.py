@@ -65,14 +65,18 @@ class StochasticGenerator(Generator):
         one = torch.randn(1, self.spec.noise_dim, generator=generator)
         return one.to(lr).expand(shape)
 
-    def residual(self, lr: Tensor, noise: Tensor | None = None) -> Tensor:
-        """The network with `noise` (B, noise_dim), drawn where it is not given."""
+    def features(self, lr: Tensor, noise: Tensor | None = None) -> Tensor:
+        """The trunk with `noise` (B, noise_dim), drawn where it is not given."""
         z = self.draw_noise(lr) if noise is None else noise
         head = self.head(lr)
         features = head
         for block in self.body:
             features = block(features, z)
-        out: Tensor = self.tail(self.upsampler(head + self.body_tail(features)))
+        out: Tensor = head + self.body_tail(features)
+        return out
+
+    def enlarge(self, features: Tensor) -> Tensor:
+        out: Tensor = self.tail(self.upsampler(features))
         return out
 
     def enlarging(self) -> list[nn.Module]:
