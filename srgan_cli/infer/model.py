@@ -14,6 +14,7 @@ import numpy as np
 
 from srgan_cli import __version__
 from srgan_cli.data.rasters import gdal_env
+from srgan_cli.infer.damage import heard_damage
 from srgan_cli.infer.engine import MakeObserver
 from srgan_cli.infer.job import Job, Made, make
 from srgan_cli.infer.layout import Layout
@@ -90,11 +91,19 @@ class Model:
         options = options or InferOptions()
         began = time.monotonic()
         output = Path(dst)
+        if ":" in str(output):
+            # GDAL takes `s3:a.tif` for an address, but no path from the root.
+            output = output.absolute()
         layout = Layout(options.compress.lower(), options.creation_options, options.format)
         companions = Companions.of(output, options)
         for path in (output, *companions.paths):
             refuse_output(path, options.overwrite or options.dry_run)
-        with quiet_rasterio(), gdal_env(), self.source(str(src), options) as source:
+        with (
+            quiet_rasterio(),
+            gdal_env(),
+            heard_damage(str(src)) as damage,
+            self.source(str(src), options) as source,
+        ):
             for path in (output, *companions.paths):
                 refuse_same_file(source, path, options.aoi)
             devices = find_devices(options.device)
@@ -135,7 +144,7 @@ class Model:
             skipped_tiles=made.skipped_tiles,
             resumed_tiles=made.resumed_tiles,
             tally=None if observe is None else made.tally,
-            warnings=(*result.warnings, *made.warnings),
+            warnings=(*result.warnings, *made.warnings, *damage),
             seconds=time.monotonic() - began,
             qa=report,
             problems=(problem,) if problem else (),
