@@ -19,6 +19,7 @@ from srgan_cli.data.finding import is_address
 from srgan_cli.errors import RefusedError, SrganError, StoppedError
 from srgan_cli.infer.model import Model
 from srgan_cli.infer.options import InferOptions
+from srgan_cli.infer.place import refuse_name
 from srgan_cli.infer.progress import Bar, Progress, no_progress
 from srgan_cli.infer.scene_list import Scene
 from srgan_cli.infer.status import (
@@ -105,6 +106,7 @@ def _run(model: Model, scene: Scene, inside: _InScene) -> Status:
     place = status_path(scene.output)
     kept = False
     try:
+        refuse_name(scene.output)
         # A refusal to remake an output leaves what is known of it.
         kept = place.exists()
         # Not asked later: what appears in the meantime is another process's.
@@ -142,8 +144,18 @@ def _run(model: Model, scene: Scene, inside: _InScene) -> Status:
             traceback=traceback.format_exc(),
         )
     status = dataclasses.replace(status, seconds=time.monotonic() - began)
-    if not kept:
+    return status if kept else _recorded(place, status)
+
+
+def _recorded(place: Path, status: Status) -> Status:
+    """The status, written; a folder that does not take it makes this scene fail and no other."""
+    try:
         write_status(place, status)
+    except (SrganError, ValueError) as err:
+        if status.state == "failed":
+            return status
+        hint = err.hint if isinstance(err, SrganError) else ""
+        return dataclasses.replace(status, state="failed", message=str(err), hint=hint)
     return status
 
 
