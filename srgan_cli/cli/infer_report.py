@@ -55,7 +55,7 @@ def describe(result: InferResult) -> str:
         f"{result.skipped_tiles} without data"
         + (f", {result.resumed_tiles} were there already" if result.resumed_tiles else ""),
         f"device   {result.device}, {result.precision}",
-        f"disk     up to {2 * result.raw_bytes / 1e6:.1f} MB while it is made",
+        f"disk     up to {result.peak_bytes / 1e6:.1f} MB while it is made",
         f"time     {result.seconds:.1f} s{' (estimated)' if result.dry_run else ''}",
     ]
     if result.qa is not None:

@@ -28,6 +28,7 @@ from srgan_cli.infer.products import Wanted
 from srgan_cli.infer.progress import Progress, no_progress
 from srgan_cli.infer.quality import Quality, QualityReport
 from srgan_cli.infer.quicklook import Companions
+from srgan_cli.infer.room import peak_bytes
 from srgan_cli.infer.source import Source, quiet_rasterio
 from srgan_cli.models import Generator
 from srgan_cli.weights import WeightsInfo, load_generator
@@ -110,7 +111,7 @@ class Model:
             network = Network(self.generator, devices[0], options.precision)
             settled = settle(source, self.info, options)
             if options.dry_run:
-                return self._dry_run(source, output, network, settled, options)
+                return self._dry_run(source, output, network, settled, options, layout)
             figures = _figures(source, settled) if options.qa and observe is None else None
             job = Job(
                 source=source,
@@ -133,7 +134,7 @@ class Model:
                 progress=progress,
             )
             made = make(job)
-            result = self._result(source, output, made.plan, network)
+            result = self._result(source, output, made.plan, network, layout)
             companions.make(output)
         report = _report(figures, made)
         problem = report.excess(options.qa_max_bias) if report else ""
@@ -159,13 +160,14 @@ class Model:
         network: Network,
         settled: Settled,
         options: InferOptions,
+        layout: Layout,
     ) -> InferResult:
         cut = find_cut(source, network, settled, self.receptive_field, options)
         plan = make_plan(source, network, settled, cut)
         if not options.force:
-            refuse_full_disk(output.parent, plan.output.raw_bytes, 0)
+            refuse_full_disk(output.parent, peak_bytes(layout, plan.output), 0)
         seconds = _seconds_per_tile(network, plan, source) * plan.grid.num_tiles
-        result = self._result(source, output, plan, network)
+        result = self._result(source, output, plan, network, layout)
         return replace(result, format=options.format, dry_run=True, seconds=seconds)
 
     def _facts(self) -> dict[str, Any]:
@@ -190,7 +192,9 @@ class Model:
             tags["SRGAN_RESIDUAL"] = f"{plan.halo.residual:.6g}"
         return tags
 
-    def _result(self, source: Source, output: Path, plan: Plan, network: Network) -> InferResult:
+    def _result(
+        self, source: Source, output: Path, plan: Plan, network: Network, layout: Layout
+    ) -> InferResult:
         dataset, grid = source.dataset, plan.grid
         transform = scaled_transform(dataset.transform, self.info.scale, source.origin)
         return InferResult(
@@ -218,6 +222,7 @@ class Model:
             device=str(network.device),
             precision=network.precision,
             raw_bytes=plan.output.raw_bytes,
+            peak_bytes=peak_bytes(layout, plan.output),
             seconds=0.0,
             weights_sha256=self.sha256,
             version=__version__,

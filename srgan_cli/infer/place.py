@@ -53,12 +53,9 @@ def refuse_same_file(source: Source, path: Path, aoi: str | None = None) -> None
             )
 
 
-def refuse_full_disk(folder: Path, raw_bytes: int, kept_bytes: int) -> None:
-    """Refuse when the disk has less room than finished parts and the output can take.
-
-    Either takes no more than the uncompressed output, `raw_bytes`; `kept_bytes` are there already.
-    """
-    needed = max(2 * raw_bytes - kept_bytes, 0)
+def refuse_full_disk(folder: Path, peak_bytes: int, kept_bytes: int) -> None:
+    """Refuse when the disk has less room than making an output takes, of which `kept_bytes` are there."""
+    needed = max(peak_bytes - kept_bytes, 0)
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise RefusedError(
