@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shlex
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,10 +24,21 @@ def named_command() -> Iterator[None]:
     try:
         yield
     except StoppedError as err:
-        # To go on, not to begin anew once more.
-        words = [word for word in sys.argv[1:] if word not in ("--restart", "--no-resume")]
-        err.hint = f"{err.hint}: {shlex.join(['srgan', *words])}"
+        err.hint = f"{err.hint}: {_command()}"
         raise
+    except KeyboardInterrupt:
+        # Nobody listens for signals while nothing can be lost.
+        raise StoppedError(
+            signal.SIGINT,
+            "stopped by SIGINT before the first tile, or after the last",
+            f"run the same command again: {_command()}",
+        ) from None
+
+
+def _command() -> str:
+    """To go on, not to begin anew once more."""
+    words = [word for word in sys.argv[1:] if word not in ("--restart", "--no-resume")]
+    return shlex.join(["srgan", *words])
 
 
 def json_text(result: InferResult) -> str:
