@@ -120,6 +120,7 @@ class Model:
                 settled=settled,
                 options=options,
                 layout=layout,
+                companions=companions,
                 receptive_field=self.receptive_field,
                 facts=gather_facts(
                     source,
@@ -135,7 +136,6 @@ class Model:
             )
             made = make(job)
             result = self._result(source, output, made.plan, network, layout)
-            companions.make(output)
         report = _report(figures, made)
         problem = report.excess(options.qa_max_bias) if report else ""
         return replace(
