@@ -24,6 +24,8 @@ from srgan_cli.infer.parts import Part, PartReader, remove_parts
 from srgan_cli.infer.place import refuse_full_disk, refuse_output, remove_sidecars
 from srgan_cli.infer.plan import Cut, Plan, Settled, find_cut, make_plan
 from srgan_cli.infer.progress import Progress
+from srgan_cli.infer.quicklook import Companions
+from srgan_cli.infer.room import peak_bytes
 from srgan_cli.infer.sink import Sink, refuse_lost_pixels, try_out
 from srgan_cli.infer.source import Source
 from srgan_cli.infer.workshop import Workshop, opened
@@ -47,6 +49,7 @@ class Job:
     settled: Settled
     options: InferOptions
     layout: Layout
+    companions: Companions
     receptive_field: Callable[[], int | None]
     facts: Facts
     """What finished parts must agree with."""
@@ -144,7 +147,7 @@ class _Run:
             kept = sum(part.num_bytes for part in self.parts)
             if shop.assembled.exists():
                 kept += shop.assembled.stat().st_size
-            refuse_full_disk(job.output.parent, job.settled.output.raw_bytes, kept)
+            refuse_full_disk(job.output.parent, peak_bytes(job.layout, job.settled.output), kept)
         return manifest
 
     def _from(self, manifest: Manifest | None, stop: StopRequest) -> Made:
@@ -319,10 +322,11 @@ class _Run:
             if job.layout.lossless:
                 same_pixels(shop.writing, shop.assembled)
             finished = shop.writing
-        refuse_output(job.output, job.options.overwrite)
-        _put(finished, job.output)
-        remove_sidecars(job.output)
-        self.keeps_something = False
+        with job.companions.beside(job.output, finished):
+            refuse_output(job.output, job.options.overwrite)
+            _put(finished, job.output)
+            remove_sidecars(job.output)
+            self.keeps_something = False
         return int(noted["skipped"]), noted["tally"]
 
 

@@ -19,6 +19,7 @@ from srgan_cli.infer.bands import (
     for_raster,
     narrow_dtype,
     sample_values,
+    undeclared_nodata,
 )
 from srgan_cli.infer.geometry import Box, Grid, round_up
 from srgan_cli.infer.halo import AFFORDABLE_PX, Budget, Halo, measured_halo
@@ -127,11 +128,16 @@ def settle(source: Source, info: WeightsInfo, options: InferOptions) -> Settled:
     info = for_raster(info, source)
     warnings = [text for text in (warning, narrow_dtype(source, info.radiometry)) if text]
     sample = sample_values(source)
+    unsaid, value = undeclared_nodata(source, sample, info.radiometry)
+    if unsaid and not options.force:
+        raise RefusedError(unsaid, f"add --nodata {value:.9g}; --force takes it for a measurement")
     misfit = check_values(source, sample, info.radiometry)
     if misfit and not options.force:
         raise RefusedError(misfit, "use other weights or bands, or convert it; --force goes on")
     if misfit:
         warnings.append(misfit)
+    if unsaid:
+        warnings.append(unsaid)
     quantiser, output = _output(source, info, options)
     if options.qa_max_bias is not None and output.bands != len(source.bands):
         raise RefusedError(
@@ -234,8 +240,8 @@ def _output(
         )
     # NaN marks invalid pixels in floats; integers without a nodata value need a mask for them.
     integer = np.dtype(dtype).kind in "iu"
-    lost = nodata is None and integer and (source.is_float or source.is_cut_out)
-    mask = source.has_mask or lost
+    marks = source.is_float or source.is_cut_out or source.marks_without_value
+    mask = source.has_mask or (nodata is None and integer and marks)
     quantiser = Quantiser(dtype, info.radiometry, info.scale, nodata)
     shape = OutputShape(
         bands=info.spec.out_bands,

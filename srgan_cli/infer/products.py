@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -100,8 +101,24 @@ def _open_folder(path: str) -> DatasetReader:
 def _refuse_absent(path: str) -> None:
     if not path:
         raise RefusedError("INPUT is an empty name", "give the path of a raster")
-    if not Path(path).exists() and ":" not in path:
-        raise RefusedError(f"{path}: no such file", "check the path of INPUT")
+    if path.lstrip().startswith("<"):
+        # The text of a VRT.
+        return
+    try:
+        mode = Path(path).stat().st_mode
+    except FileNotFoundError:
+        # With a colon it may be a name that only GDAL knows.
+        if ":" not in path:
+            raise RefusedError(f"{path}: no such file", "check the path of INPUT") from None
+        return
+    except (OSError, ValueError) as err:
+        why = err.strerror if isinstance(err, OSError) else str(err)
+        raise RefusedError(f"{path}: cannot be read: {why}", "check the path of INPUT") from err
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise RefusedError(
+            f"{path}: a pipe or device, where GDAL needs a file to seek in",
+            "write it to a file first",
+        )
 
 
 def _product_of(path: str) -> str:
