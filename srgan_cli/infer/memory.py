@@ -13,6 +13,7 @@ import torch
 
 from srgan_cli.models import Generator, GeneratorSpec
 from srgan_cli.models.parting import enlarging_reach_px
+from srgan_cli.models.srresnet import rrdb_growth
 from srgan_cli.models.work import macs_per_pixel
 
 _CPU_BYTES = 720 * 2**20
@@ -131,8 +132,10 @@ class Memory:
 
 def _trunk_floats(spec: GeneratorSpec) -> float:
     """Per pixel of the trunk's grid."""
-    if spec.model_type in ("esrgan", "rrdbnet") or spec.block_type == "rrdb":
+    if spec.model_type in ("esrgan", "rrdbnet"):
         return _LIVE_DENSE * (spec.n_channels + 5 * spec.growth_channels)
+    if spec.model_type == "SRResNet" and spec.block_type == "rrdb":
+        return _LIVE_DENSE * (spec.n_channels + 5 * rrdb_growth(spec.n_channels))
     return _LIVE_TRUNK * spec.n_channels
 
 

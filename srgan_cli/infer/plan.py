@@ -39,7 +39,7 @@ CORE_MULTIPLE_PX = 16
 _LEAST_CORE_PX = 8
 _STRETCH = 1.25
 """How much larger than the usual limit the side of a window may be where that saves much time."""
-_SEARCH_SHARE = 0.65
+_SEARCH_SHARE = 0.03
 """LR pixels that measuring the halo may put through the network, as a share of the scene's."""
 
 

@@ -156,6 +156,10 @@ class Quality:
             # Almost always nothing is beyond, and two passes at the speed of memory tell so.
             if image.min() >= low and image.max() <= high:
                 continue
+            if valid.all():
+                self._beyond[band] += int(np.count_nonzero(image < low))
+                self._beyond[band] += int(np.count_nonzero(image > high))
+                continue
             beyond = (image < low) | (image > high)
             per_pixel = beyond.reshape(valid.shape[0], scale, valid.shape[1], scale)
             self._beyond[band] += int(per_pixel.sum(axis=(1, 3))[valid].sum())

@@ -115,6 +115,11 @@ class SRResNetStandard(Generator):
         return layer
 
 
+def rrdb_growth(channels: int) -> int:
+    """Channels that every convolution of a dense block adds: OpenSR-SRGAN's rule."""
+    return max(16, channels // 3)
+
+
 def _block(spec: GeneratorSpec) -> nn.Module:
     width, kernel = spec.n_channels, spec.small_kernel_size
     if spec.block_type == "res":
@@ -124,7 +129,7 @@ def _block(spec: GeneratorSpec) -> nn.Module:
     if spec.block_type == "lka":
         return LKABlock(width, kernel)
     if spec.block_type == "rrdb":
-        return RRDB(width, max(16, width // 3))
+        return RRDB(width, rrdb_growth(width))
     raise KeyError(spec.block_type)
 
 
