@@ -82,12 +82,23 @@ def make(job: Job) -> Made:
     with opened(job.output) as shop:
         run = _Run(job, shop)
         try:
-            return run.whole()
+            return _told(run.whole, job.output)
         except (SrganError, KeyboardInterrupt) as err:
             run.tidy()
             if run.keeps_something and isinstance(err, SrganError):
                 run.tell_what_is_kept(err)
             raise
+
+
+def _told(work: Callable[[], Made], output: Path) -> Made:
+    """What the work gives; an error of the file system becomes one that a user can do something about."""
+    try:
+        return work()
+    except OSError as err:
+        raise SrganError(
+            f"cannot write {err.filename or output}: {err.strerror or err}",
+            "look at the disk and the folder, or choose another OUTPUT",
+        ) from err
 
 
 class _Run:
@@ -111,6 +122,8 @@ class _Run:
 
     def tidy(self) -> None:
         """Leave nothing behind but what is finished, and that of other inferences."""
+        # Somebody may have removed the folder meanwhile.
+        self.keeps_something = self.keeps_something and self.shop.folder.is_dir()
         if self.keeps_something:
             self.shop.remove_unfinished()
         elif self._ours:
