@@ -204,7 +204,7 @@ class _Run:
                 try:
                     make_cog(shop.writing, shop.trial, job.layout)
                 except SrganError as err:
-                    raise RefusedError(err.message, "check --co and --compress") from err
+                    raise RefusedError(err.message, err.hint) from err
                 refuse_lost_pixels(shop.trial)
         shop.remove_unfinished()
 

@@ -59,10 +59,13 @@ def refuse_full_disk(folder: Path, peak_bytes: int, kept_bytes: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise RefusedError(
-            f"{folder}: {free / 1e9:.2f} GB free, making the output takes up to "
-            f"{needed / 1e9:.2f} GB",
+            f"{folder}: {_size(free)} free, making the output takes up to {_size(needed)}",
             "free some space; --force goes on, as compression may save half of it",
         )
+
+
+def _size(num_bytes: int) -> str:
+    return f"{num_bytes / 1e9:.2f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.1f} MB"
 
 
 def remove_sidecars(path: Path) -> None:
