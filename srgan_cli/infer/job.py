@@ -17,7 +17,7 @@ from srgan_cli.files import sync_folder, write_text
 from srgan_cli.infer.assembly import assemble, make_cog, same_pixels
 from srgan_cli.infer.engine import MakeObserver, Observer, Work, make_parts
 from srgan_cli.infer.layout import Layout, ignored_options
-from srgan_cli.infer.manifest import Facts, Manifest
+from srgan_cli.infer.manifest import Facts, Manifest, refuse_changed_files
 from srgan_cli.infer.network import Network, OutOfMemoryError
 from srgan_cli.infer.options import InferOptions
 from srgan_cli.infer.parts import Part, PartReader, remove_parts
@@ -131,7 +131,7 @@ class _Run:
 
     def tell_what_is_kept(self, err: SrganError) -> None:
         """Add to the hint of an error that what is finished is not lost."""
-        if not isinstance(err, StoppedError):
+        if not isinstance(err, StoppedError) and "--restart" not in err.hint:
             err.hint = "; ".join(text for text in (err.hint, f"{self.kept}: {GO_ON}") if text)
 
     def whole(self) -> Made:
@@ -172,6 +172,7 @@ class _Run:
         resumed = sum(len(part.tiles) for part in self.parts)
         if not self.shop.assembled.exists():
             plan = self._make_parts(plan, cut, stop)
+            refuse_changed_files(self.job.facts, self.job.source)
             self._assemble(plan, stop)
         skipped, tally = self._publish()
         return Made(plan, skipped, resumed, tally, self.warnings)

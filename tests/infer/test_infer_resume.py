@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import re
-import shutil
 import signal
 import subprocess
 import threading
@@ -339,32 +337,6 @@ def test_other_files_in_the_folder_stay(model: Model, source: Path, tmp_path: Pa
     folder_of(other).write_text("a file")
     with pytest.raises(RefusedError, match="a file where parts go"):
         model.infer_file(source, other, TILES)
-
-
-@pytest.mark.parametrize("which", ["the output's folder", "that of the parts"])
-@pytest.mark.parametrize("runs", [0, 12])
-def test_a_folder_that_is_removed_meanwhile_is_told_of(
-    model: Model,
-    source: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    which: str,
-    runs: int,
-) -> None:
-    out = tmp_path / "deep" / "out.tif"
-    out.parent.mkdir()
-    removed = out.parent if "output" in which else folder_of(out)
-
-    def remove() -> None:
-        shutil.rmtree(removed, ignore_errors=True)
-
-    with after(monkeypatch, runs, remove), pytest.raises(SrganError) as caught:
-        model.infer_file(source, out, TILES)
-    assert re.search(r"cannot write .*out\.tif.*: No such file", caught.value.message)
-    assert caught.value.exit_code == 1
-    assert "kept" not in caught.value.hint
-    out.parent.mkdir(exist_ok=True)
-    assert model.infer_file(source, out, TILES).resumed_tiles == 0
 
 
 def test_a_full_disk_loses_nothing(
