@@ -31,6 +31,10 @@ def refuse_name(path: Path) -> None:
 def refuse_output(path: Path, overwrite: bool) -> None:
     """Refuse an output that exists, is no file, or has no folder to lie in."""
     refuse_name(path)
+    try:
+        path.exists()
+    except OSError as err:
+        raise RefusedError(f"{path}: {err.strerror}", "choose another OUTPUT") from err
     if path.is_dir():
         raise RefusedError(f"{path}: a folder", "give the name of the output file")
     if path.exists() and not path.is_file():
