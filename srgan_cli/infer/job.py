@@ -17,7 +17,7 @@ from srgan_cli.files import sync_folder, write_text
 from srgan_cli.infer.assembly import assemble, make_cog, same_pixels
 from srgan_cli.infer.engine import MakeObserver, Observer, Work, make_parts
 from srgan_cli.infer.layout import Layout, ignored_options
-from srgan_cli.infer.manifest import Facts, Manifest
+from srgan_cli.infer.manifest import Facts, Manifest, refuse_changed_files
 from srgan_cli.infer.network import Network, OutOfMemoryError
 from srgan_cli.infer.options import InferOptions
 from srgan_cli.infer.parts import Part, PartReader, remove_parts
@@ -82,12 +82,23 @@ def make(job: Job) -> Made:
     with opened(job.output) as shop:
         run = _Run(job, shop)
         try:
-            return run.whole()
+            return _told(run.whole, job.output)
         except (SrganError, KeyboardInterrupt) as err:
             run.tidy()
             if run.keeps_something and isinstance(err, SrganError):
                 run.tell_what_is_kept(err)
             raise
+
+
+def _told(work: Callable[[], Made], output: Path) -> Made:
+    """What the work gives; an error of the file system becomes one that a user can do something about."""
+    try:
+        return work()
+    except OSError as err:
+        raise SrganError(
+            f"cannot write {err.filename or output}: {err.strerror or err}",
+            "look at the disk and the folder, or choose another OUTPUT",
+        ) from err
 
 
 class _Run:
@@ -111,6 +122,8 @@ class _Run:
 
     def tidy(self) -> None:
         """Leave nothing behind but what is finished, and that of other inferences."""
+        # Somebody may have removed the folder meanwhile.
+        self.keeps_something = self.keeps_something and self.shop.folder.is_dir()
         if self.keeps_something:
             self.shop.remove_unfinished()
         elif self._ours:
@@ -118,7 +131,7 @@ class _Run:
 
     def tell_what_is_kept(self, err: SrganError) -> None:
         """Add to the hint of an error that what is finished is not lost."""
-        if not isinstance(err, StoppedError):
+        if not isinstance(err, StoppedError) and "--restart" not in err.hint:
             err.hint = "; ".join(text for text in (err.hint, f"{self.kept}: {GO_ON}") if text)
 
     def whole(self) -> Made:
@@ -159,6 +172,7 @@ class _Run:
         resumed = sum(len(part.tiles) for part in self.parts)
         if not self.shop.assembled.exists():
             plan = self._make_parts(plan, cut, stop)
+            refuse_changed_files(self.job.facts, self.job.source)
             self._assemble(plan, stop)
         skipped, tally = self._publish()
         return Made(plan, skipped, resumed, tally, self.warnings)
@@ -191,7 +205,7 @@ class _Run:
                 try:
                     make_cog(shop.writing, shop.trial, job.layout)
                 except SrganError as err:
-                    raise RefusedError(err.message, "check --co and --compress") from err
+                    raise RefusedError(err.message, err.hint) from err
                 refuse_lost_pixels(shop.trial)
         shop.remove_unfinished()
 

@@ -31,6 +31,10 @@ def refuse_name(path: Path) -> None:
 def refuse_output(path: Path, overwrite: bool) -> None:
     """Refuse an output that exists, is no file, or has no folder to lie in."""
     refuse_name(path)
+    try:
+        path.exists()
+    except OSError as err:
+        raise RefusedError(f"{path}: {err.strerror}", "choose another OUTPUT") from err
     if path.is_dir():
         raise RefusedError(f"{path}: a folder", "give the name of the output file")
     if path.exists() and not path.is_file():
@@ -59,10 +63,13 @@ def refuse_full_disk(folder: Path, peak_bytes: int, kept_bytes: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise RefusedError(
-            f"{folder}: {free / 1e9:.2f} GB free, making the output takes up to "
-            f"{needed / 1e9:.2f} GB",
+            f"{folder}: {_size(free)} free, making the output takes up to {_size(needed)}",
             "free some space; --force goes on, as compression may save half of it",
         )
+
+
+def _size(num_bytes: int) -> str:
+    return f"{num_bytes / 1e9:.2f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.1f} MB"
 
 
 def remove_sidecars(path: Path) -> None:

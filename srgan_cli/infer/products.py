@@ -18,6 +18,7 @@ from srgan_cli.data.rasters import UnreadableError, open_raster
 from srgan_cli.data.sentinel2 import PIXEL_M, Product, is_product, normal_name, read_product
 from srgan_cli.data.sentinel2_bands import REFLECTANCE, BandFile, open_together
 from srgan_cli.errors import RefusedError
+from srgan_cli.infer.archive import refuse_rotten
 
 _SUBDATASET = re.compile(r"SENTINEL2_L(?:1C|2A):(?P<place>.+):(?P<size>[126]0)m:EPSG_\d+")
 _IN_ZIP = r"/vsizip/\{?(.+?\.zip)\}?(?:/[^/]+\.SAFE)?(?:/MTD_MSIL\w+\.xml|/)?"
@@ -71,8 +72,19 @@ def open_input(path: str, wanted: Wanted) -> Opened:
     60 m) is opened with digital numbers as they are stored, nodata 0 and tags that give reflectance.
 
     Raises:
-        RefusedError: It is missing, cannot be opened, or does not have the bands that are wanted.
+        RefusedError: It is missing, cannot be opened, or does not have the bands that are wanted,
+            or lies in an archive and is damaged.
     """
+    opened = _open(path, wanted)
+    try:
+        refuse_rotten(path, opened.dataset.files)
+    except RefusedError:
+        opened.dataset.close()
+        raise
+    return opened
+
+
+def _open(path: str, wanted: Wanted) -> Opened:
     found = _SUBDATASET.fullmatch(path)
     if found:
         place = _product_of(found["place"])

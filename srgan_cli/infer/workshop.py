@@ -55,7 +55,7 @@ class Workshop:
 
     def remove_unfinished(self) -> None:
         """Remove what a killed process was writing."""
-        for path in self.folder.iterdir():
+        for path in self.folder.iterdir() if self.folder.is_dir() else ():
             if is_temporary(path.name) or path.name.startswith(UNFINISHED):
                 path.unlink(missing_ok=True)
         remove_sidecars(self.assembled)

@@ -83,6 +83,22 @@ def test_outputs_that_have_no_room_for_their_name_are_refused(
     assert os.listdir(source.parent) == ["in.tif"]
 
 
+def test_a_folder_that_may_not_be_entered_is_told_of(
+    model: Model, make_raster: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make_raster()
+    out = source.with_name("out.tif")
+
+    def denied(path: Path, **_: object) -> os.stat_result:
+        if path == out:
+            raise PermissionError(13, "Permission denied")
+        return os.stat(path)
+
+    monkeypatch.setattr(Path, "stat", denied)
+    with pytest.raises(RefusedError, match=r"out\.tif: Permission denied"):
+        model.infer_file(source, out)
+
+
 def test_pipes_and_devices_are_not_overwritten(
     model: Model, make_raster: Callable[..., Path], tmp_path: Path
 ) -> None:
