@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from srgan_cli import runfolder as names
 from srgan_cli.diagnose import thresholds as limit
-from srgan_cli.diagnose.log import RunLog, Series
+from srgan_cli.diagnose.log import RunLog
 from srgan_cli.diagnose.report import Finding, NotChecked, Remedy
+from srgan_cli.diagnose.series import Series
 from srgan_cli.schedule import Schedule
 
 _Floats = NDArray[np.float64]

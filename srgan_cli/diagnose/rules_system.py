@@ -7,8 +7,9 @@ import numpy as np
 from srgan_cli import runfolder as names
 from srgan_cli.diagnose import stats
 from srgan_cli.diagnose import thresholds as limit
-from srgan_cli.diagnose.log import RunLog, on_common_steps
+from srgan_cli.diagnose.log import RunLog
 from srgan_cli.diagnose.report import Finding, NotChecked, Remedy
+from srgan_cli.diagnose.series import on_common_steps
 
 
 def sys01(log: RunLog) -> Finding | NotChecked | None:

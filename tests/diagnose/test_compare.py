@@ -20,7 +20,7 @@ from srgan_cli.diagnose.compare import (
 )
 from srgan_cli.diagnose.compare_json import comparison_json, comparison_schema
 from srgan_cli.diagnose.compare_text import comparison_text
-from srgan_cli.diagnose.log import Series
+from srgan_cli.diagnose.series import Series
 
 Values = dict[str, float]
 
