@@ -122,7 +122,8 @@ every report ([comparison.schema.json](comparison.schema.json)).
 Of an SR GeoTIFF of any size, up to 64 tiles are read, spread over it at uneven steps; nodata is left out. Whether a
 pattern is locked to the upsampling grid is asked of the image alone: streets, fields and interpolation stand at any phase
 of the grid, an artefact at the same one everywhere. `--lr` adds the checks of radiometry and position, and its values are
-the range that amplitudes refer to; the scale is that of the file's tag SRGAN_SCALE where `--scale` is not given. What no longer is
+the range that amplitudes refer to; of what `srgan infer --window`, `--bbox` or `--aoi` made, give the whole LR raster: where in
+it the image lies is taken from the georeferencing of both. The scale is that of the file's tag SRGAN_SCALE where `--scale` is not given. What no longer is
 the network's output is refused with the reason: JPEG and other lossy compression, pictures for the screen, 8-bit
 quicklooks with an alpha band, colour tables, warped VRTs, and files that were resampled or cut after `srgan infer` wrote them.
 
