@@ -27,7 +27,7 @@ def diagnose(
             metavar="RUN",
             help="Run folder or its metrics.jsonl; Lightning's metrics.csv or lightning_logs; a W&B offline run; "
             "TensorBoard event files; any CSV, TSV or JSON lines (also .gz); several are compared. "
-            "Or an SR GeoTIFF, or a weights file.",
+            "Or an SR GeoTIFF, a weights file, or a checkpoint that `srgan import` takes.",
         ),
     ],
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
@@ -50,7 +50,11 @@ def diagnose(
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option("--config", metavar="CFG", help="Configuration of the run; default: its own."),
+        typer.Option(
+            "--config",
+            metavar="CFG",
+            help="Configuration of the run; default: its own. Of a checkpoint: what it was trained with.",
+        ),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace what --fix, --sarif or --html-file name.")
@@ -82,7 +86,9 @@ def diagnose(
     scale: Annotated[
         int | None,
         typer.Option(
-            "--scale", min=1, help="SR GeoTIFF: SR px per LR px; default: its SRGAN_SCALE tag."
+            "--scale",
+            min=1,
+            help="SR GeoTIFF: SR px per LR px; default: its SRGAN_SCALE tag. Checkpoint: where its shapes leave it open.",
         ),
     ] = None,
     lr: Annotated[
@@ -110,6 +116,7 @@ def diagnose(
       srgan diagnose log.csv --map step=iteration --map train_metrics/l1=loss_pix
       srgan diagnose out.tif --lr in.tif
       srgan diagnose runs/exp1/weights/ema.safetensors
+      srgan diagnose RealESRGAN_x4plus.pth
     """  # \b is typer's mark for a paragraph that keeps its lines
     from srgan_cli.cli.diagnose_inputs import Inputs, is_picture
     from srgan_cli.cli.diagnose_outputs import Outputs, show_comparison

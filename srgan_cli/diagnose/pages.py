@@ -118,6 +118,7 @@ every report ([comparison.schema.json](comparison.schema.json)).
     srgan diagnose out.tif --lr in.tif
     srgan diagnose out.tif --scale 4
     srgan diagnose runs/exp1/weights/ema.safetensors
+    srgan diagnose RealESRGAN_x4plus.pth
 
 Of an SR GeoTIFF of any size, up to 64 tiles are read, spread over it at uneven steps; nodata is left out. Whether a
 pattern is locked to the upsampling grid is asked of the image alone: streets, fields and interpolation stand at any phase
@@ -131,7 +132,9 @@ Found are patterns from 0.2 % of a band's range on at periods of 2, 4 and 8 px, 
 range, where rounding leaves something of them (`benchmarks/checkerboard_limits.py`). An image of which fewer than five rows and columns of
 tiles are free of nodata is not judged by its grid.
 
-Of weights, the generator's answer to smooth fields is judged, which have no detail of their own (torch is needed for this). The note
+Of weights, the generator's answer to smooth fields is judged, which have no detail of their own (torch is needed for this). Checkpoints
+of runs, of OpenSR-SRGAN, BasicSR and Real-ESRGAN (`.pt`, `.ckpt`, `.pth`, safetensors) are taken as `srgan import` takes them, with `--config`
+for the YAML they were trained with; what nothing says is assumed, and noted. The note
 on unequal gain of the upsampling phases tells where they come from: 0 = as ICNR starts, 0.87 = never applied.
 
 ## What the trainer logs for it
