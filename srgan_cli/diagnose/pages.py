@@ -97,7 +97,8 @@ long series it keeps the smallest and largest value of each stretch.
 schema is [diagnosis.schema.json](diagnosis.schema.json). Numbers that are not finite are null.
 
 **`--sarif FILE`** writes SARIF 2.1.0 for code scanning and editors: each finding at the line of `config.yaml` whose key it asks to
-change, else at line 1. Addresses are relative to the current folder. Notes are `note`, warnings `warning`, errors
+change, else at line 1. Addresses are relative to the current folder. Each rule names its page in docs/, with an address where
+the package's metadata have one for its documentation. Notes are `note`, warnings `warning`, errors
 `error`; what was not checked stands among the notifications of the invocation, so that it makes no alert.
 
 **`--fix NEW.yaml`** writes the configuration of the run with the changes advised. Every other byte stays as it was written,
