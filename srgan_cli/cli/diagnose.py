@@ -36,7 +36,9 @@ def diagnose(
     ] = False,
     html_file: Annotated[
         Path | None,
-        typer.Option("--html-file", metavar="FILE", help="Write the HTML report to FILE."),
+        typer.Option(
+            "--html-file", metavar="FILE", help="Write the HTML report, or comparison, to FILE."
+        ),
     ] = None,
     sarif: Annotated[
         Path | None,
@@ -110,7 +112,7 @@ def diagnose(
       srgan diagnose runs/exp1 --html
       srgan diagnose runs/exp1 --fix cfg2.yaml
       srgan diagnose runs/exp1 --json > report.json
-      srgan diagnose runs/exp1 runs/exp2
+      srgan diagnose runs/exp1 runs/exp2 --html-file comparison.html
       srgan diagnose lightning_logs --fail-on error
       srgan diagnose wandb/offline-run-20250101_120000-abcd1234
       srgan diagnose log.csv --map step=iteration --map train_metrics/l1=loss_pix
@@ -132,11 +134,12 @@ def diagnose(
     for note in (note for each in reports for note in each.notes):
         console.detail(note)
     if len(runs) > 1:
-        show_comparison(logs, reports, as_json=json)
+        show_comparison(logs, reports, html_file, as_json=json)
     elif json:
         console.answer_json(to_json(report))
     else:
         console.answer(report_text(report, console.answer_width()))
-    outputs.write(logs[-1] if logs else None, report, runs[-1], fail_on.value)
+    if len(runs) == 1:
+        outputs.write(logs[-1] if logs else None, report, runs[-1], fail_on.value)
     if report.reaches(fail_on.value):
         raise typer.Exit(EXIT_FAILED)

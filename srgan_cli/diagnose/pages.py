@@ -112,7 +112,8 @@ metrics of the last phase. A metric differs *beyond validation noise* when the 9
 half of their common validations (at least 8) leaves out 0; the interval is that of four block means, because successive validations
 are alike. It says nothing about what another seed would give. Runs that were validated on other images, or that ended in
 different phases, are not compared by their metrics. The exit code is that of the last run. `--json` holds the comparison and
-every report ([comparison.schema.json](comparison.schema.json)).
+every report ([comparison.schema.json](comparison.schema.json)); `--html-file FILE` writes a page with the same, the messages of the findings, and
+the curves of the first four runs in common plots.
 
 ## Images and weights
 
