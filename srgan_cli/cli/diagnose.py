@@ -26,7 +26,7 @@ def diagnose(
         typer.Argument(
             metavar="RUN",
             help="Run folder or its metrics.jsonl; Lightning's metrics.csv or lightning_logs; a W&B offline run; "
-            "TensorBoard event files; any CSV, TSV or JSON lines (also .gz); several are compared. "
+            "TensorBoard event files; Hugging Face's trainer_state.json; any CSV, TSV or JSON lines (also .gz); several are compared. "
             "Or an SR GeoTIFF, a weights file, or a checkpoint that `srgan import` takes.",
         ),
     ],

@@ -63,7 +63,9 @@ class NonFinite:
     """Whether most later values of the metric are finite again."""
 
 
-Form = Literal["run folder", "CSV log", "JSON lines log", "W&B run", "TensorBoard log"]
+Form = Literal[
+    "run folder", "CSV log", "JSON lines log", "W&B run", "TensorBoard log", "Hugging Face log"
+]
 
 _WITH_END_RECORD: Final = ("run folder", "W&B run")
 

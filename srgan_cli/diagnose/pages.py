@@ -46,6 +46,9 @@ Metrics have the names that OpenSR-SRGAN and `srgan train` use. A log with other
 for each metric; `--map step=COLUMN` says where the steps are when no column is named {steps}. JSON may be nested: `{{"a": {{"b": 1}}}}`
 is the column `a/b`. A column that was forked by Lightning into `_step` and `_epoch` is read from the first.
 
+Hugging Face's Trainer names its metrics as its user does, apart from `learning_rate`: map them, for example
+`--map generator/content_loss=loss --map lr_generator=learning_rate --map val_metrics/l1=eval_l1`.
+
 A table's delimiter is the comma, the semicolon or the tab, whichever is most frequent in its header; where it is not the comma, numbers
 may have a decimal comma. Whatever cannot be used is counted and said: lines that are no rows, rows without a step, repeated
 steps of a resumed training, rows of other processes. Of several Lightning versions, W&B or TensorBoard runs the newest is read, with
