@@ -304,6 +304,16 @@ def test_a_small_image_is_not_judged_by_its_grid(tmp_path: Path) -> None:
     assert "too small to tell a street from an artefact" in reasons["IMG01"]
 
 
+def test_a_pattern_that_few_tiles_cannot_confirm_is_not_called_absent(tmp_path: Path) -> None:
+    """Five rows and columns of tiles have too few shifts by one pixel to exclude chance."""
+    sr = BENCHMARK.planted(scene()[:, :300, :300], 2, 0.05, 0)
+    report = diagnose_raster(write(tmp_path / "sr.tif", sr), 8)
+    assert not report.findings
+    words = report.overview.images
+    assert words.startswith("no checkerboard beyond chance (4.8"), words
+    assert ", 25 tiles, z 4." in words
+
+
 def test_an_odd_size_is_noted(tmp_path: Path) -> None:
     report = diagnose_raster(write(tmp_path / "sr.tif", scene()[:, 1:, 2:]), 4)
     assert "its size is no multiple of the scale 4" in report.notes[0]
