@@ -33,7 +33,7 @@ def place_in_lr(
 ) -> Place:
     """The LR pixels below an SR raster, by what says where both lie: transform, GCPs or RPCs.
 
-    Where nothing says so, both must cover the same.
+    Where SR does not say so, as images of many tools do not, it must be of all of LR.
 
     Raises:
         RefusedError: They do not lie on one pixel grid, or SR reaches beyond LR.
@@ -69,8 +69,6 @@ def _origin(
     if ours != _IDENTITY:
         fits = sr.crs == lr.crs and _same_steps(ours, theirs, scale)
         corner = _in_pixels(theirs, ours[2], ours[5]) if fits else None
-    elif theirs != _IDENTITY and lr.crs is not None:
-        fits = False
     elif sr.gcps[0] and lr.gcps[0]:
         corner = _by_gcps(sr, lr, scale)
         fits = corner is not None
