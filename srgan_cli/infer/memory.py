@@ -16,9 +16,9 @@ from srgan_cli.models.parting import enlarging_reach_px
 from srgan_cli.models.srresnet import rrdb_growth
 from srgan_cli.models.work import macs_per_pixel
 
-_CPU_BYTES = 720 * 2**20
-_LIVE_MAPS = 2.5
-"""Feature maps of the output's size that exist at the same time."""
+_CPU_BYTES = 400 * 2**20
+_LIVE_MAPS = 4.5
+"""Feature maps of the output's size that exist at the same time, folded copies for the last layer among them."""
 _LIVE_OUTPUTS = 4
 """Copies of the output tile: in the network, and on their way to the disk."""
 _LIVE_TRUNK = 5.0

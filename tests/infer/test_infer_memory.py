@@ -30,7 +30,7 @@ def memory(channels: int = 64, scale: int = 4, batch: int = 1, blocks: int = 1) 
 
 
 def test_the_default_network_gets_large_tiles() -> None:
-    assert memory(blocks=16).best_core_px((10980, 10980), 40, 16) >= 384
+    assert memory(blocks=16).best_core_px((10980, 10980), 40, 16) >= 256
     assert memory().largest_window_px > 2 * memory().largest_input_px
 
 
