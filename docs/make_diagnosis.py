@@ -11,7 +11,7 @@ from pathlib import Path
 
 from planted import PLANTED
 
-from srgan_cli.diagnose import Report, examine, read_run
+from srgan_cli.diagnose import Report, examine
 from srgan_cli.diagnose.charts import panel_of
 from srgan_cli.diagnose.compare_json import comparison_schema
 from srgan_cli.diagnose.log import RunLog
@@ -51,7 +51,7 @@ def main() -> None:
         for code, planted in PLANTED.items():
             if code not in {rule.code for rule in RULES}:
                 continue
-            log = read_run(planted.make(Path(folder) / code))
+            log = planted.read(planted.make(Path(folder) / code))
             examples[code], panel, phases = example(code, log, examine(log))
             if panel is not None:
                 svg = standalone(draw(panel, phases))

@@ -26,8 +26,8 @@ def diagnose(
         typer.Argument(
             metavar="RUN",
             help="Run folder or its metrics.jsonl; Lightning's metrics.csv or lightning_logs; a W&B offline run; "
-            "TensorBoard event files; any CSV, TSV or JSON lines (also .gz); several are compared. "
-            "Or an SR GeoTIFF, or a weights file.",
+            "TensorBoard event files; Hugging Face's trainer_state.json; any CSV, TSV or JSON lines (also .gz); several are compared. "
+            "Or an SR GeoTIFF, a weights file, or a checkpoint that `srgan import` takes.",
         ),
     ],
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
@@ -36,7 +36,9 @@ def diagnose(
     ] = False,
     html_file: Annotated[
         Path | None,
-        typer.Option("--html-file", metavar="FILE", help="Write the HTML report to FILE."),
+        typer.Option(
+            "--html-file", metavar="FILE", help="Write the HTML report, or comparison, to FILE."
+        ),
     ] = None,
     sarif: Annotated[
         Path | None,
@@ -50,7 +52,11 @@ def diagnose(
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option("--config", metavar="CFG", help="Configuration of the run; default: its own."),
+        typer.Option(
+            "--config",
+            metavar="CFG",
+            help="Configuration of the run; default: its own. Of a checkpoint: what it was trained with.",
+        ),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace what --fix, --sarif or --html-file name.")
@@ -82,7 +88,9 @@ def diagnose(
     scale: Annotated[
         int | None,
         typer.Option(
-            "--scale", min=1, help="SR GeoTIFF: SR px per LR px; default: its SRGAN_SCALE tag."
+            "--scale",
+            min=1,
+            help="SR GeoTIFF: SR px per LR px; default: its SRGAN_SCALE tag. Checkpoint: where its shapes leave it open.",
         ),
     ] = None,
     lr: Annotated[
@@ -104,12 +112,13 @@ def diagnose(
       srgan diagnose runs/exp1 --html
       srgan diagnose runs/exp1 --fix cfg2.yaml
       srgan diagnose runs/exp1 --json > report.json
-      srgan diagnose runs/exp1 runs/exp2
+      srgan diagnose runs/exp1 runs/exp2 --html-file comparison.html
       srgan diagnose lightning_logs --fail-on error
       srgan diagnose wandb/offline-run-20250101_120000-abcd1234
       srgan diagnose log.csv --map step=iteration --map train_metrics/l1=loss_pix
       srgan diagnose out.tif --lr in.tif
       srgan diagnose runs/exp1/weights/ema.safetensors
+      srgan diagnose RealESRGAN_x4plus.pth
     """  # \b is typer's mark for a paragraph that keeps its lines
     from srgan_cli.cli.diagnose_inputs import Inputs, is_picture
     from srgan_cli.cli.diagnose_outputs import Outputs, show_comparison
@@ -125,11 +134,12 @@ def diagnose(
     for note in (note for each in reports for note in each.notes):
         console.detail(note)
     if len(runs) > 1:
-        show_comparison(logs, reports, as_json=json)
+        show_comparison(logs, reports, html_file, as_json=json)
     elif json:
         console.answer_json(to_json(report))
     else:
         console.answer(report_text(report, console.answer_width()))
-    outputs.write(logs[-1] if logs else None, report, runs[-1], fail_on.value)
+    if len(runs) == 1:
+        outputs.write(logs[-1] if logs else None, report, runs[-1], fail_on.value)
     if report.reaches(fail_on.value):
         raise typer.Exit(EXIT_FAILED)

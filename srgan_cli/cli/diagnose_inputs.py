@@ -6,10 +6,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from srgan_cli.cli import console
 from srgan_cli.errors import RefusedError
+
+_CHECKPOINTS: Final = (".ckpt", ".pt", ".pth")
 
 if TYPE_CHECKING:
     from srgan_cli.diagnose import Report
@@ -44,26 +46,42 @@ class Inputs:
             )
         if self.watch and len(runs) > 1:
             raise RefusedError(f"--watch follows one run, not {len(runs)}", "name one of them")
-        about_logs = {"--watch": self.watch, "--map": self.columns, "--config": self.config}
+        about_logs = {"--watch": self.watch, "--map": self.columns}
+        if pictures and not _is_checkpoint(pictures[0]):
+            about_logs["--config"] = self.config is not None
         for option, given in about_logs.items():
             if pictures and given:
                 raise RefusedError(
                     f"{pictures[0]} is no log, so {option} says nothing", "leave it out"
                 )
-        if not (pictures and _is_raster(pictures[0])) and (self.scale is not None or self.lr):
+        if pictures and _is_raster(pictures[0]):
+            return
+        if self.lr or (self.scale is not None and not (pictures and _is_checkpoint(pictures[0]))):
             raise RefusedError(
                 f"{runs[0]} is no raster, so --scale and --lr say nothing", "leave them out"
             )
 
     def picture(self, path: Path) -> Report:
-        """The diagnosis of an SR raster or a weights file."""
+        """The diagnosis of an SR raster, a weights file or a checkpoint."""
         if _is_raster(path):
             from srgan_cli.diagnose.raster import diagnose_raster
 
             return diagnose_raster(path, self.scale, self.lr)
         from srgan_cli.diagnose.probe import diagnose_weights
 
-        return diagnose_weights(path)
+        return self._checkpoint(path) if _is_checkpoint(path) else diagnose_weights(path)
+
+    def _checkpoint(self, path: Path) -> Report:
+        """The diagnosis of the generator that `srgan import` would take from a checkpoint."""
+        from srgan_cli.diagnose.probe import diagnose_generator
+        from srgan_cli.export.importing import ImportOptions, read_checkpoint
+
+        found = read_checkpoint(path, ImportOptions(config=self.config, scale=self.scale))
+        kept = "its moving average" if found.info.ema else "its weights as trained"
+        notes = [f"{found.checkpoint.kind}: {kept}", *found.checkpoint.notes]
+        if found.assumed:
+            notes.append(f"assumed, as `srgan import` does: {', '.join(found.assumed)}")
+        return diagnose_generator(found.generator(), found.info, str(path), notes)
 
     def logs(self, runs: Sequence[Path]) -> list[RunLog]:
         """The logs, with the configuration that `--config` names; a followed one when it has ended.
@@ -118,8 +136,20 @@ class Inputs:
 
 
 def is_picture(path: Path) -> bool:
-    """Whether the path is an SR raster or a weights file, by its name."""
-    return _is_raster(path) or path.suffix.lower() == ".safetensors"
+    """Whether the path is an SR raster, a weights file or a checkpoint, by its name."""
+    if path.is_dir():
+        return False
+    return _is_raster(path) or path.suffix.lower() in (".safetensors", *_CHECKPOINTS)
+
+
+def _is_checkpoint(path: Path) -> bool:
+    """Whether it is something that `srgan import` makes a weights file of."""
+    suffix = path.suffix.lower()
+    if suffix != ".safetensors":
+        return suffix in _CHECKPOINTS
+    from srgan_cli.weights import is_weights_file
+
+    return path.is_file() and not is_weights_file(path)
 
 
 def _is_raster(path: Path) -> bool:

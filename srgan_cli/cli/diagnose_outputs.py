@@ -35,7 +35,8 @@ class Outputs:
 
         Raises:
             RefusedError: A file exists, or is one that the diagnosis reads; several runs are to be
-                put into one file; or what there is to write needs the log of a training.
+                put into one file that is about one; or what there is to write needs the log of a
+                training.
         """
         if not of_training:
             self._check_without_log(runs[0])
@@ -51,7 +52,7 @@ class Outputs:
             ("--fix", self.fix),
         ):
             if path is not None:
-                self._check_file(option, path, runs[0])
+                self._check_file(option, path, runs)
 
     def _check_without_log(self, path: Path) -> None:
         given = {"--html": self.html, "--html-file": self.html_file, "--fix": self.fix}
@@ -63,31 +64,29 @@ class Outputs:
                 )
 
     def _check_several(self, runs: Sequence[Path]) -> None:
-        given = {
-            "--html": self.html,
-            "--html-file": self.html_file,
-            "--sarif": self.sarif,
-            "--fix": self.fix,
-            "--config": self.config,
-        }
+        if self.html:
+            extra = next((run for run in runs[1:] if run.suffix in (".html", ".htm")), None)
+            raise RefusedError(
+                f"--html writes into the folder of a run, and a comparison of {len(runs)} has none",
+                f"name the file: --html-file {extra or 'comparison.html'}",
+            )
+        given = {"--sarif": self.sarif, "--fix": self.fix, "--config": self.config}
         for option, value in given.items():
             if value:
-                extra = next((run for run in runs[1:] if run.suffix in (".html", ".htm")), None)
-                hint = (
-                    f"write {extra} with --html-file {extra}"
-                    if extra and option == "--html"
-                    else "call `srgan diagnose` for each run by itself"
+                raise RefusedError(
+                    f"{option} is for one run, not for {len(runs)}",
+                    "call `srgan diagnose` for each run by itself",
                 )
-                raise RefusedError(f"{option} is for one run, not for {len(runs)}", hint)
 
-    def _check_file(self, option: str, path: Path, run: Path) -> None:
+    def _check_file(self, option: str, path: Path, runs: Sequence[Path]) -> None:
         if path.is_dir():
             raise RefusedError(f"{option} {path} is a folder", "name a file")
         if not path.parent.is_dir():
             raise RefusedError(
                 f"{option} {path}: there is no folder {path.parent}", "make it first"
             )
-        read = [run, run / "config.yaml", run / "metrics.jsonl", run / "metrics.csv"]
+        parts = ("config.yaml", "metrics.jsonl", "metrics.csv")
+        read = [*runs, *(run / part for run in runs for part in parts)]
         read += [self.config] if self.config else []
         if path.exists() and any(each.exists() and each.samefile(path) for each in read):
             raise RefusedError(f"{option} {path} is what the diagnosis reads", "name another file")
@@ -145,8 +144,14 @@ class Outputs:
             console.note(f"{path} was not written: no key needs to change")
 
 
-def show_comparison(logs: Sequence[RunLog], reports: Sequence[Report], *, as_json: bool) -> None:
-    """Print what differs between runs."""
+def show_comparison(
+    logs: Sequence[RunLog], reports: Sequence[Report], html_file: Path | None, *, as_json: bool
+) -> None:
+    """Print what differs between runs, and write it as HTML where that was asked for.
+
+    Raises:
+        RefusedError: The file cannot be written.
+    """
     from srgan_cli.diagnose.compare import compare_runs
     from srgan_cli.diagnose.compare_json import comparison_json
     from srgan_cli.diagnose.compare_text import comparison_text
@@ -156,6 +161,10 @@ def show_comparison(logs: Sequence[RunLog], reports: Sequence[Report], *, as_jso
         console.answer_json(comparison_json(comparison))
     else:
         console.answer(comparison_text(comparison, console.answer_width()))
+    if html_file is not None:
+        from srgan_cli.diagnose.compare_html import comparison_html
+
+        _write(html_file, comparison_html(comparison, logs))
 
 
 def _own_config(log: RunLog) -> Path | None:

@@ -260,8 +260,8 @@ def _infer_one(
     from srgan_cli.cli import console
     from srgan_cli.infer import load
 
-    model = load(weights, attention)
     with named_command():
+        model = load(weights, attention)
         result = model.infer_file(input_path, output_path, options, console.progress)
     for warning in result.warnings:
         console.warn(warning)

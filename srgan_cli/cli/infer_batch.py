@@ -67,15 +67,25 @@ def run(
     def tell(status: Status) -> None:
         if status.problem:
             console.warn(f"{status.input}: {status.message}")
+        for warning in _warnings(status):
+            console.warn(warning)
         if status.state in ("done", "skipped") and not as_json:
             console.answer(status.output)
 
-    model = load(weights, attention)
     with named_command():
+        model = load(weights, attention)
         statuses = run_batch(model, ours, console.progress, tell)
     if as_json:
         console.answer_json(_report(statuses) | {"shard": str(shard)})
     _finish(statuses)
+
+
+def _warnings(status: Status) -> list[str]:
+    """What a scene that was made gave cause to warn of, one line each, with the scene's name."""
+    if status.state != "done" or status.result is None:
+        return []
+    texts = [" ".join(str(text).split()) for text in status.result["warnings"]]
+    return [text if status.input in text else f"{status.input}: {text}" for text in texts]
 
 
 def _show_plan(scenes: Sequence[Scene]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shlex
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,10 +24,21 @@ def named_command() -> Iterator[None]:
     try:
         yield
     except StoppedError as err:
-        # To go on, not to begin anew once more.
-        words = [word for word in sys.argv[1:] if word not in ("--restart", "--no-resume")]
-        err.hint = f"{err.hint}: {shlex.join(['srgan', *words])}"
+        err.hint = f"{err.hint}: {_command()}"
         raise
+    except KeyboardInterrupt:
+        # Nobody listens for signals while nothing can be lost.
+        raise StoppedError(
+            signal.SIGINT,
+            "stopped by SIGINT before the first tile, or after the last",
+            f"run the same command again: {_command()}",
+        ) from None
+
+
+def _command() -> str:
+    """To go on, not to begin anew once more."""
+    words = [word for word in sys.argv[1:] if word not in ("--restart", "--no-resume")]
+    return shlex.join(["srgan", *words])
 
 
 def json_text(result: InferResult) -> str:
@@ -55,7 +67,7 @@ def describe(result: InferResult) -> str:
         f"{result.skipped_tiles} without data"
         + (f", {result.resumed_tiles} were there already" if result.resumed_tiles else ""),
         f"device   {result.device}, {result.precision}",
-        f"disk     up to {2 * result.raw_bytes / 1e6:.1f} MB while it is made",
+        f"disk     up to {result.peak_bytes / 1e6:.1f} MB while it is made",
         f"time     {result.seconds:.1f} s{' (estimated)' if result.dry_run else ''}",
     ]
     if result.qa is not None:

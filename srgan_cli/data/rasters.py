@@ -6,6 +6,7 @@ terminal. So open and read inside one.
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -45,6 +46,12 @@ __all__ = [
 ]
 
 
+_GDAL = {
+    # A folder of inputs is not to be written to.
+    "CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO",
+}
+
+
 class UnreadableError(RefusedError):
     """A file that cannot be opened or decoded, whatever is asked of it."""
 
@@ -58,7 +65,7 @@ class UnreadableError(RefusedError):
 
 def gdal_env(cache_bytes: int = CACHE_BYTES) -> AbstractContextManager[Any]:
     """A GDAL environment with a bounded block cache whose messages stay off the terminal."""
-    env: AbstractContextManager[Any] = rasterio.Env(GDAL_CACHEMAX=cache_bytes)
+    env: AbstractContextManager[Any] = rasterio.Env(GDAL_CACHEMAX=cache_bytes, **_GDAL)
     return env
 
 
@@ -67,6 +74,11 @@ def open_raster(path: str) -> DatasetReader:
     try:
         with _silent(NotGeoreferencedWarning):
             return rasterio.open(path)
+    except UnicodeEncodeError as err:
+        shown = os.fsencode(path).decode(errors="backslashreplace")
+        raise UnreadableError(
+            path, f"cannot open {shown}: its name is not UTF-8", "give it another name"
+        ) from err
     except (RasterioError, OSError) as err:
         raise UnreadableError(
             path, f"cannot open {path}: {reason(err)}", "give a file that `gdalinfo` can read"
@@ -157,17 +169,26 @@ def read_pixels(
 def read_stored(
     dataset: DatasetReader, window: Window, bands: Sequence[int], shape: Shape | None = None
 ) -> NDArray[Any]:
-    """Stored values (C, H, W) as they are, in their own type.
+    """Stored values (C, H, W) as they are, in their own type, or the one that holds those of all bands.
 
     Raises:
         UnreadableError: the file cannot be read there.
     """
-    out_shape = None if shape is None else (len(bands), *shape)
+    # rasterio reads bands of one type at once only.
+    groups = [list(bands)]
+    if len({dataset.dtypes[band - 1] for band in bands}) > 1:
+        groups = [[band] for band in bands]
     try:
-        stored: NDArray[Any] = dataset.read(list(bands), window=window, out_shape=out_shape)
+        stored = [
+            dataset.read(
+                group, window=window, out_shape=None if shape is None else (len(group), *shape)
+            )
+            for group in groups
+        ]
     except (RasterioError, OSError) as err:
         raise _unreadable(dataset, window, err) from err
-    return stored
+    together: NDArray[Any] = stored[0] if len(stored) == 1 else np.concatenate(stored)
+    return together
 
 
 def has_scale_offset(dataset: DatasetReader, bands: Sequence[int]) -> bool:

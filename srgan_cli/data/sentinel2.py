@@ -52,6 +52,7 @@ QUANTIFICATION = 10_000
 """Digital numbers per unit of reflectance; the only value that products have."""
 
 _METADATA = re.compile(r"(?:[^/]+/)?MTD_MSIL(?:1C|2A)\.xml")
+_OLD_METADATA = re.compile(r"(?:[^/]+/)?S2[A-D]_OPER_MTD_SAFL(?:1C|2A)_.+\.xml")
 _ZIP_NAME = re.compile(r"S2[A-D]_MSIL(?:1C|2A)_.*\.zip", re.IGNORECASE)
 
 # RuntimeError: encrypted, or compressed by a method that Python does not know.
@@ -94,7 +95,8 @@ def is_product(path: str) -> bool:
         return False
     try:
         with zipfile.ZipFile(place) as archive:
-            return any(_METADATA.fullmatch(name) for name in archive.namelist())
+            names = archive.namelist()
+            return any(_METADATA.fullmatch(name) or _OLD_METADATA.fullmatch(name) for name in names)
     except _ZIP_ERRORS:
         # One that is named like a product is a damaged product.
         return _ZIP_NAME.fullmatch(place.name) is not None
@@ -143,10 +145,7 @@ def read_product(path: str) -> Product:
         raise damaged(path, f"its metadata are no XML ({err})") from err
     names = [(node.text or "").strip() for node in _all(document, "IMAGE_FILE")]
     if not names and _all(document, "IMAGE_ID"):
-        raise RefusedError(
-            f"{path} is in the format before December 2016, with many granules",
-            "download the reprocessed product (collection 1), which has one granule",
-        )
+        raise _old_format(path)
     if len({name.split("/")[1] for name in names if "/" in name}) > 1:
         raise RefusedError(
             f"{path} holds several granules; products with one granule are read",
@@ -160,6 +159,15 @@ def read_product(path: str) -> Product:
             images[found] = f"{prefix}{root}{name}.jp2"
     files = {band: file for (band, size), file in images.items() if size == PIXEL_M[band]}
     return Product(files, images, _offsets(path, document), _facts(document))
+
+
+def _old_format(path: str) -> RefusedError:
+    return RefusedError(
+        f"{path} is in the format before December 2016, with many granules",
+        "download the reprocessed product (collection 1), which has one granule; or make a raster "
+        "of one granule's bands: "
+        "gdalbuildvrt -separate T32TQM.vrt GRANULE/*_T32TQM_*/IMG_DATA/*_B0[2348].jp2",
+    )
 
 
 def normal_name(name: str) -> str:
@@ -201,6 +209,9 @@ def _metadata(path: str) -> tuple[bytes, str, str]:
     place = Path(path)
     if place.is_dir():
         found = sorted(place.glob("MTD_MSIL*.xml"))
+        old = (each.name for each in place.glob("*_MTD_SAFL*.xml"))
+        if not found and any(map(_OLD_METADATA.fullmatch, old)):
+            raise _old_format(path)
         if not found:
             raise damaged(path, "MTD_MSIL1C.xml or MTD_MSIL2A.xml is missing")
         try:
@@ -210,6 +221,8 @@ def _metadata(path: str) -> tuple[bytes, str, str]:
     try:
         with zipfile.ZipFile(place) as archive:
             names = [name for name in archive.namelist() if _METADATA.fullmatch(name)]
+            if not names and any(map(_OLD_METADATA.fullmatch, archive.namelist())):
+                raise _old_format(path)
             if not names:
                 raise damaged(path, "MTD_MSIL1C.xml or MTD_MSIL2A.xml is missing")
             text = archive.read(names[0])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -17,7 +18,8 @@ import numpy as np
 from srgan_cli import runfolder as names
 from srgan_cli.diagnose import stats
 from srgan_cli.diagnose import thresholds as limit
-from srgan_cli.diagnose.log import RunLog, Series, on_common_steps
+from srgan_cli.diagnose.log import RunLog
+from srgan_cli.diagnose.series import Series, on_common_steps
 
 Form = Literal["bce", "relativistic", "hinge", "wasserstein"]
 _SMOOTHED = 0.9
@@ -49,7 +51,7 @@ class Balance:
         """L' over the tail."""
         return stats.tail(self.loss.values, limit.TAIL_SHARE, 5)
 
-    @property
+    @cached_property
     def max_q(self) -> float:
         """Largest running median of q."""
         return float(stats.running_median(self.q.values, 5).max())

@@ -14,7 +14,7 @@ from srgan_cli.diagnose.balance import balance_of
 from srgan_cli.diagnose.grid_charts import grid_panels
 from srgan_cli.diagnose.influence import Influence, influence_of
 from srgan_cli.diagnose.knobs import cuts
-from srgan_cli.diagnose.log import GRAD_RATIO, RunLog, Series
+from srgan_cli.diagnose.log import GRAD_RATIO, RunLog
 from srgan_cli.diagnose.panels import (
     Level,
     Mark,
@@ -25,6 +25,7 @@ from srgan_cli.diagnose.panels import (
     make_panel,
 )
 from srgan_cli.diagnose.report import Report
+from srgan_cli.diagnose.series import Series
 
 _RISING: Final = ("psnr", "ssim")
 """Validation metrics of which more is better."""

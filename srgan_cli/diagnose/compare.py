@@ -12,8 +12,9 @@ import numpy as np
 from srgan_cli.diagnose import stats
 from srgan_cli.diagnose import thresholds as limit
 from srgan_cli.diagnose.balance import balance_of
-from srgan_cli.diagnose.log import RunLog, Series
+from srgan_cli.diagnose.log import RunLog
 from srgan_cli.diagnose.report import Report, Severity
+from srgan_cli.diagnose.series import Series
 
 METRICS: Final[Mapping[str, Literal["lower", "higher"]]] = {
     "l1": "lower",

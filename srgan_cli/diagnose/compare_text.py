@@ -8,8 +8,8 @@ from typing import Final
 from srgan_cli.diagnose.compare import Comparison, Difference, MetricComparison
 from srgan_cli.diagnose.text import WIDTH, field, value_words, wrapped
 
-_UNKNOWN_IMAGES: Final = "whether both were validated on the same images is not known"
-_CAVEAT: Final = (
+UNKNOWN_IMAGES: Final = "whether both were validated on the same images is not known"
+CAVEAT: Final = (
     "one run each: beyond validation noise does not mean beyond what another seed gives; repeat with "
     "another Training.seed before you rely on a small difference"
 )
@@ -32,9 +32,9 @@ def _lines(comparison: Comparison, width: int) -> Iterator[str]:
     for name, verdict in zip(names[1:], comparison.verdicts, strict=True):
         yield from field("verdict", f"{name} against A: {verdict}", width)
     if any(isinstance(one, Difference) for row in comparison.metrics for one in row.differences):
-        yield from field("", _CAVEAT, width)
+        yield from field("", CAVEAT, width)
         if comparison.settings_trouble:
-            yield from field("", _UNKNOWN_IMAGES, width)
+            yield from field("", UNKNOWN_IMAGES, width)
     yield from _titled(
         "schedule", names, [one.overview.schedule for one in comparison.reports], width
     )
@@ -78,15 +78,18 @@ def _validation(comparison: Comparison, names: list[str], width: int) -> Iterato
 
 def _differences(metric: MetricComparison, names: list[str], width: int) -> Iterator[str]:
     for name, one in zip(names[1:], metric.differences, strict=True):
-        if isinstance(one, str):
-            text = f"not judged: {one}"
-        else:
-            beyond = "beyond" if one.significant else "within"
-            text = (
-                f"{one.mean:+.3g} (99 % interval {one.low:+.3g} to {one.high:+.3g}, "
-                f"{one.num_pairs} common validations): {beyond} validation noise"
-            )
-        yield from wrapped(text, f"    {name}-A  ", "         ", width)
+        yield from wrapped(difference_words(one), f"    {name}-A  ", "         ", width)
+
+
+def difference_words(one: Difference | str) -> str:
+    """By how much a run differs from the first one, and whether noise explains it."""
+    if isinstance(one, str):
+        return f"not judged: {one}"
+    beyond = "beyond" if one.significant else "within"
+    return (
+        f"{one.mean:+.3g} (99 % interval {one.low:+.3g} to {one.high:+.3g}, "
+        f"{one.num_pairs} common validations): {beyond} validation noise"
+    )
 
 
 def _settings(comparison: Comparison, names: list[str], width: int) -> Iterator[str]:

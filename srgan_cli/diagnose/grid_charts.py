@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 
 from srgan_cli.diagnose import thresholds as limit
-from srgan_cli.diagnose.log import RunLog, Series
+from srgan_cli.diagnose.log import RunLog
 from srgan_cli.diagnose.panels import Level, Panel, PhaseMap, make_curve, make_panel
 from srgan_cli.diagnose.pictures import Pictures, pictures_of
 from srgan_cli.diagnose.rules_grid import grid_limits
+from srgan_cli.diagnose.series import Series
 from srgan_cli.diagnose.tiles import GridScores, grid_scores
 
 

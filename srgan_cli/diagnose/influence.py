@@ -16,9 +16,8 @@ from srgan_cli.diagnose.log import (
     VAL_L1,
     VAL_PERCEPTUAL,
     RunLog,
-    Series,
-    on_common_steps,
 )
+from srgan_cli.diagnose.series import Series, on_common_steps
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from srgan_cli import runfolder as names
-from srgan_cli.diagnose.log import RunLog, Series
+from srgan_cli.diagnose.log import RunLog
 from srgan_cli.diagnose.report import Remedy
+from srgan_cli.diagnose.series import Series
 from srgan_cli.diagnose.stats import round_nicely
 
 

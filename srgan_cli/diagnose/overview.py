@@ -138,7 +138,9 @@ def grid_words(pictures: Pictures) -> str:
     amount = f"{max(scores.amplitude, 0):.2%} of the value range, {scores.sr[-1].num_tiles} tiles"
     if pictures.steps:
         amount += f", last step {pictures.steps[-1]}"
-    if not scores.significant or scores.amplitude < limit.GRID_INFO:
+    if scores.amplitude < limit.GRID_INFO:
         return f"no checkerboard ({amount})"
+    if not scores.significant:
+        return f"no checkerboard beyond chance ({amount}, z {scores.sr[-1].z:.1f})"
     control = f"; HR: {max(scores.hr.amplitude, 0):.2%}" if scores.hr else ""
     return f"grid-locked pattern ({amount}{control})"

@@ -46,6 +46,9 @@ Metrics have the names that OpenSR-SRGAN and `srgan train` use. A log with other
 for each metric; `--map step=COLUMN` says where the steps are when no column is named {steps}. JSON may be nested: `{{"a": {{"b": 1}}}}`
 is the column `a/b`. A column that was forked by Lightning into `_step` and `_epoch` is read from the first.
 
+Hugging Face's Trainer names its metrics as its user does, apart from `learning_rate`: map them, for example
+`--map generator/content_loss=loss --map lr_generator=learning_rate --map val_metrics/l1=eval_l1`.
+
 A table's delimiter is the comma, the semicolon or the tab, whichever is most frequent in its header; where it is not the comma, numbers
 may have a decimal comma. Whatever cannot be used is counted and said: lines that are no rows, rows without a step, repeated
 steps of a resumed training, rows of other processes. Of several Lightning versions, W&B or TensorBoard runs the newest is read, with
@@ -97,7 +100,8 @@ long series it keeps the smallest and largest value of each stretch.
 schema is [diagnosis.schema.json](diagnosis.schema.json). Numbers that are not finite are null.
 
 **`--sarif FILE`** writes SARIF 2.1.0 for code scanning and editors: each finding at the line of `config.yaml` whose key it asks to
-change, else at line 1. Addresses are relative to the current folder. Notes are `note`, warnings `warning`, errors
+change, else at line 1. Addresses are relative to the current folder. Each rule names its page in docs/, with an address where
+the package's metadata have one for its documentation. Notes are `note`, warnings `warning`, errors
 `error`; what was not checked stands among the notifications of the invocation, so that it makes no alert.
 
 **`--fix NEW.yaml`** writes the configuration of the run with the changes advised. Every other byte stays as it was written,
@@ -111,26 +115,35 @@ metrics of the last phase. A metric differs *beyond validation noise* when the 9
 half of their common validations (at least 8) leaves out 0; the interval is that of four block means, because successive validations
 are alike. It says nothing about what another seed would give. Runs that were validated on other images, or that ended in
 different phases, are not compared by their metrics. The exit code is that of the last run. `--json` holds the comparison and
-every report ([comparison.schema.json](comparison.schema.json)).
+every report ([comparison.schema.json](comparison.schema.json)); `--html-file FILE` writes a page with the same, the messages of the findings, and
+the curves of the first four runs in common plots.
 
 ## Images and weights
 
     srgan diagnose out.tif --lr in.tif
     srgan diagnose out.tif --scale 4
     srgan diagnose runs/exp1/weights/ema.safetensors
+    srgan diagnose RealESRGAN_x4plus.pth
 
 Of an SR GeoTIFF of any size, up to 64 tiles are read, spread over it at uneven steps; nodata is left out. Whether a
 pattern is locked to the upsampling grid is asked of the image alone: streets, fields and interpolation stand at any phase
 of the grid, an artefact at the same one everywhere. `--lr` adds the checks of radiometry and position, and its values are
-the range that amplitudes refer to; the scale is that of the file's tag SRGAN_SCALE where `--scale` is not given. What no longer is
+the range that amplitudes refer to; of what `srgan infer --window`, `--bbox` or `--aoi` made, give the whole LR raster: where in
+it the image lies is taken from the georeferencing of both. The scale is that of the file's tag SRGAN_SCALE where `--scale` is not given. What no longer is
 the network's output is refused with the reason: JPEG and other lossy compression, pictures for the screen, 8-bit
 quicklooks with an alpha band, colour tables, warped VRTs, and files that were resampled or cut after `srgan infer` wrote them.
 
-Found are patterns from 0.2 % of a band's range on at periods of 2, 4 and 8 px, in 8-bit images from about 0.5 % of a narrow
-range, where rounding leaves something of them (`benchmarks/checkerboard_limits.py`). An image of which fewer than five rows and columns of
-tiles are free of nodata is not judged by its grid.
+What is found was measured (`benchmarks/checkerboard_limits.py`) on eight Sentinel-2, Landsat and NAIP scenes with random patterns of periods 2, 4 and
+8 px at scales 2, 4 and 8, three of each kind. In the six scenes of 500 px a side or more, every pattern from 0.5 % of a band's range on was found,
+and of those of 0.2 % nine in ten; those that were missed are in one 8-bit scene and one of Sentinel-2. In scenes of 235 to 350 px, all from 1 % on
+but for one in 108: at scale 8 these have five rows and columns of tiles, too few to
+tell a pattern of 2 px from chance, and the report says so. An image with fewer is not judged by its grid. Of 360 images without a pattern (the
+scenes, their nearest-neighbour and bicubic enlargements, city grids), four were taken for one that has: the smallest scene, half of it covered by streets
+whose period was made to be the scale.
 
-Of weights, the generator's answer to smooth fields is judged, which have no detail of their own (torch is needed for this). The note
+Of weights, the generator's answer to smooth fields is judged, which have no detail of their own (torch is needed for this). Checkpoints
+of runs, of OpenSR-SRGAN, BasicSR and Real-ESRGAN (`.pt`, `.ckpt`, `.pth`, safetensors) are taken as `srgan import` takes them, with `--config`
+for the YAML they were trained with; what nothing says is assumed, and noted. The note
 on unequal gain of the upsampling phases tells where they come from: 0 = as ICNR starts, 0.87 = never applied.
 
 ## What the trainer logs for it

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srgan_cli.diagnose import stats
-from srgan_cli.diagnose.log import RunLog, Series
+from srgan_cli.diagnose.log import RunLog
+from srgan_cli.diagnose.series import Series
 
 _SMOOTHED_BINS: Final = 120
 _FARTHEST: Final = 1e30

@@ -5,6 +5,7 @@ The only file of this package that imports torch, and only when a weights file i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -32,12 +33,7 @@ _DARK, _BRIGHT, _SWING = 0.03, 0.5, 0.08
 
 
 def diagnose_weights(path: Path) -> Report:
-    """The diagnosis of a weights file: what the generator makes of smooth fields.
-
-    A smooth field has no detail, so whatever is locked to the grid in its SR is the generator's own
-    (Sugawara et al. 2018: the upsampling phases differ in gain). Beside the amplitude, the index of
-    every PixelShuffle convolution tells where its weights come from: 0 = all phases have the same gain, as
-    ICNR starts; about 0.87 = never initialised so.
+    """The diagnosis of a weights file; see `diagnose_generator`.
 
     Raises:
         RefusedError: No weights file of ours, or a generator without an upsampling grid.
@@ -47,8 +43,30 @@ def diagnose_weights(path: Path) -> Report:
     if not path.is_file():
         raise RefusedError(f"{path} does not exist", "give the weights file of a run")
     generator, info = load_generator(path)
+    return diagnose_generator(generator, info, str(path))
+
+
+def diagnose_generator(
+    generator: Generator, info: WeightsInfo, source: str, notes: Sequence[str] = ()
+) -> Report:
+    """The diagnosis of a generator, in eval mode: what it makes of smooth fields.
+
+    A smooth field has no detail, so whatever is locked to the grid in its SR is the generator's own
+    (Sugawara et al. 2018: the upsampling phases differ in gain). Beside the amplitude, the index of
+    every PixelShuffle convolution tells where its weights come from: 0 = all phases have the same gain, as
+    ICNR starts; about 0.87 = never initialised so.
+
+    Args:
+        generator: The network; channel attention averages over whole fields from then on.
+        info: Its bands, scale and radiometry.
+        source: What it was loaded from, for the report.
+        notes: What else the reader should know of the weights.
+
+    Raises:
+        RefusedError: It has no upsampling grid, or its output is not finite.
+    """
     if info.scale < 2:
-        raise RefusedError(f"{path}: scale {info.scale} has no upsampling grid")
+        raise RefusedError(f"{source}: scale {info.scale} has no upsampling grid")
     fields = smooth_fields(info)
     sr = _respond(generator, fields, info.scale)
     pictures = Pictures(
@@ -58,10 +76,10 @@ def diagnose_weights(path: Path) -> Report:
     bands = len(info.band_names)
     report = examine_pictures(
         pictures,
-        str(path),
+        source,
         "weights",
         f"{info.spec.model_type}, {bands} bands, scale {info.scale}, step {info.step}",
-        (_about_indices(indices),) if indices else (),
+        (*notes, *((_about_indices(indices),) if indices else ())),
     )
     return _with_indices(report, indices)
 

@@ -19,6 +19,7 @@ from srgan_cli.diagnose import thresholds as limit
 from srgan_cli.diagnose.engine import examine_pictures
 from srgan_cli.diagnose.images import Tiles, value_range
 from srgan_cli.diagnose.lossless import refuse_pictures_for_the_screen
+from srgan_cli.diagnose.lr_place import Place, place_in_lr
 from srgan_cli.diagnose.pictures import Pictures
 from srgan_cli.diagnose.report import Report
 from srgan_cli.errors import RefusedError
@@ -33,7 +34,7 @@ def diagnose_raster(path: Path, scale: int | None = None, lr: Path | None = None
     Args:
         path: GeoTIFF as `srgan infer` writes it, or of another tool.
         scale: SR px per LR px along a side; by default the file's SRGAN_SCALE tag.
-        lr: The raster it was made of, as control and for the checks of radiometry and position.
+        lr: The raster it was made of, or of a part of, as control and for the checks of radiometry and position.
 
     Raises:
         RefusedError: It cannot be judged: lossy, resampled, for the screen, or too small.
@@ -45,9 +46,23 @@ def diagnose_raster(path: Path, scale: int | None = None, lr: Path | None = None
         refuse_pictures_for_the_screen(sr, path)
         scale = _scale_of(sr, scale, path)
         _refuse_resampled(sr, scale, path)
+        below = None
         if source is not None:
-            _refuse_other_ground(sr, source, scale, path, lr)
-        return _judge(sr, source, scale, path)
+            _refuse_other_bands(sr, source, path, lr)
+            below = _Below(source, place_in_lr(sr, source, scale, path, lr))
+        return _judge(sr, below, scale, path)
+
+
+@dataclass(frozen=True)
+class _Below:
+    """The LR raster, and which part of it the SR raster covers."""
+
+    dataset: DatasetReader
+    place: Place
+
+    def read(self, bands: tuple[int, ...], row: int, col: int, side: int) -> Tiles | None:
+        """As `_read`, from the first LR pixel of the SR raster on."""
+        return _read(self.dataset, bands, self.place.row + row, self.place.col + col, side)
 
 
 def _open(path: Path) -> DatasetReader:
@@ -97,35 +112,13 @@ def _whole_cells(dataset: DatasetReader, scale: int) -> bool:
     return not dataset.width % scale and not dataset.height % scale
 
 
-def _refuse_other_ground(
-    sr: DatasetReader, lr: DatasetReader, scale: int, path: Path, lr_path: Path | None
+def _refuse_other_bands(
+    sr: DatasetReader, lr: DatasetReader, path: Path, lr_path: Path | None
 ) -> None:
-    expected = (lr.width * scale, lr.height * scale)
-    if (sr.width, sr.height) != expected:
-        raise RefusedError(
-            f"{path} has {sr.width} x {sr.height} px, {scale} times {lr_path} are "
-            f"{expected[0]} x {expected[1]}: it was resampled or reprojected, or made of another file",
-            "give the LR raster that it was made of, and the right --scale",
-        )
     if len(image_bands(sr)) != len(image_bands(lr)):
         raise RefusedError(
             f"{path} has {len(image_bands(sr))} bands, {lr_path} has {len(image_bands(lr))}",
             "give the LR raster with the same bands in the same order",
-        )
-    ours, theirs = sr.transform, lr.transform
-    corner = max(abs(ours.c - theirs.c), abs(ours.f - theirs.f))
-    pixel = max(abs(ours.a), abs(ours.b), abs(ours.e)) or 1.0
-    same_step = np.allclose(
-        np.array([ours.a, ours.b, ours.d, ours.e]) * scale,
-        [theirs.a, theirs.b, theirs.d, theirs.e],
-        rtol=1e-6,
-        atol=1e-9,
-    )
-    if sr.crs != lr.crs or not same_step or corner > 0.01 * pixel:
-        raise RefusedError(
-            f"{path} does not lie on the pixel grid of {lr_path} (CRS {sr.crs or 'none'} and "
-            f"{lr.crs or 'none'}, pixels of {ours.a:g} and {theirs.a:g}, corners {corner:g} apart)",
-            "give the LR raster that it was made of; reprojected images cannot be judged",
         )
 
 
@@ -142,7 +135,7 @@ class _Cut:
     """(N, 2) row and column in the lattice."""
 
 
-def _judge(sr: DatasetReader, lr: DatasetReader | None, scale: int, path: Path) -> Report:
+def _judge(sr: DatasetReader, lr: _Below | None, scale: int, path: Path) -> Report:
     cut = _cut(sr, lr, scale, path)
     reference = cut.sr if cut.lr is None else cut.lr
     pictures = Pictures(
@@ -159,6 +152,12 @@ def _judge(sr: DatasetReader, lr: DatasetReader | None, scale: int, path: Path) 
             f"its size is no multiple of the scale {scale}: it was cut, or resampled since it was "
             "generated; resampling wipes the grid out"
         )
+    if lr is not None and (lr.place.height, lr.place.width) != lr.dataset.shape:
+        top, left, height, width = lr.place
+        notes.append(
+            f"it was made of columns {left} to {left + width - 1} and rows {top} to "
+            f"{top + height - 1} of the LR raster"
+        )
     if len(cut.bands) < sr.count:
         notes.append(f"bands {', '.join(map(str, cut.bands))} of {sr.count} were judged")
     extent = (
@@ -168,7 +167,7 @@ def _judge(sr: DatasetReader, lr: DatasetReader | None, scale: int, path: Path) 
     return examine_pictures(pictures, str(path), "SR raster", extent, tuple(notes))
 
 
-def _cut(sr: DatasetReader, lr: DatasetReader | None, scale: int, path: Path) -> _Cut:
+def _cut(sr: DatasetReader, lr: _Below | None, scale: int, path: Path) -> _Cut:
     """The largest tiles of which enough rows and columns are free of nodata, else the smallest."""
     cuts = []
     for core in _cores(scale):
@@ -201,7 +200,7 @@ def _margin(scale: int) -> int:
     return BORDER_CELLS * scale
 
 
-def _cut_with(sr: DatasetReader, lr: DatasetReader | None, scale: int, core: int) -> _Cut | None:
+def _cut_with(sr: DatasetReader, lr: _Below | None, scale: int, core: int) -> _Cut | None:
     bands, side = _data_bands(sr), core + 2 * _margin(scale)
     rows, columns = _starts(sr.height, core, scale), _starts(sr.width, core, scale)
     taken: list[Tiles] = []
@@ -211,7 +210,7 @@ def _cut_with(sr: DatasetReader, lr: DatasetReader | None, scale: int, core: int
         tile = _read(sr, bands, rows[row], columns[column], side)
         part = tile
         if lr is not None:
-            part = _read(lr, bands, rows[row] // scale, columns[column] // scale, side // scale)
+            part = lr.read(bands, rows[row] // scale, columns[column] // scale, side // scale)
         if tile is None or part is None or _is_fill(part):
             continue
         taken.append(tile)

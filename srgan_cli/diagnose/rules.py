@@ -25,6 +25,7 @@ from srgan_cli.diagnose import (
     rules_rates,
     rules_settings,
     rules_system,
+    rules_validation,
 )
 from srgan_cli.diagnose.log import RunLog
 from srgan_cli.diagnose.pictures import Pictures, pictures_of
@@ -88,8 +89,8 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("NUM01", "The numbers broke down", rules_numerics.num01),
     Rule("NUM02", "NaN is masked in the log", rules_numerics.num02),
     Rule("NUM03", "The content loss spikes", rules_numerics.num03),
-    Rule("NUM04", "Validation diverged", rules_numerics.num04),
-    Rule("NUM05", "Validation is unstable", rules_numerics.num05),
+    Rule("NUM04", "Validation diverged", rules_validation.num04),
+    Rule("NUM05", "Validation is unstable", rules_validation.num05),
     Rule("NUM06", "Gradients are huge, or always clipped", rules_numerics.num06),
     Rule("SCH01", "The run never left pretraining", rules_phases.sch01),
     Rule("SCH02", "Pretraining was too short", rules_phases.sch02),

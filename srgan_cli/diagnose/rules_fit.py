@@ -11,8 +11,9 @@ from srgan_cli.diagnose import knobs, stats
 from srgan_cli.diagnose import thresholds as limit
 from srgan_cli.diagnose.balance import balance_of
 from srgan_cli.diagnose.lag import validation_over_training
-from srgan_cli.diagnose.log import TRAIN_L1, VAL_L1, RunLog, Series
+from srgan_cli.diagnose.log import TRAIN_L1, VAL_L1, RunLog
 from srgan_cli.diagnose.report import Finding, NotChecked, Remedy
+from srgan_cli.diagnose.series import Series
 
 
 def fit01(log: RunLog) -> Finding | NotChecked | None:

@@ -8,8 +8,9 @@ from srgan_cli import runfolder as names
 from srgan_cli.config.lint import HIGH_RATE
 from srgan_cli.diagnose import knobs, stats
 from srgan_cli.diagnose import thresholds as limit
-from srgan_cli.diagnose.log import TRAIN_L1, VAL_L1, RunLog, Series
+from srgan_cli.diagnose.log import TRAIN_L1, VAL_L1, RunLog
 from srgan_cli.diagnose.report import Finding, NotChecked, Remedy
+from srgan_cli.diagnose.series import Series
 
 _PRETRAIN_KEY = "Training.g_pretrain_steps"
 _WARMUP_KEY = "Schedulers.g_warmup_steps"

@@ -6,8 +6,9 @@ import numpy as np
 
 from srgan_cli import runfolder as names
 from srgan_cli.diagnose import thresholds as limit
-from srgan_cli.diagnose.log import TRAIN_L1, RunLog, Series
+from srgan_cli.diagnose.log import TRAIN_L1, RunLog
 from srgan_cli.diagnose.report import Finding, NotChecked, Remedy
+from srgan_cli.diagnose.series import Series
 
 
 def log01(log: RunLog) -> Finding | NotChecked | None:

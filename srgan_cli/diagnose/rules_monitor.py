@@ -8,8 +8,9 @@ from srgan_cli import runfolder as names
 from srgan_cli.diagnose import stats
 from srgan_cli.diagnose import thresholds as limit
 from srgan_cli.diagnose.knobs import cuts
-from srgan_cli.diagnose.log import VAL_L1, RunLog, Series
+from srgan_cli.diagnose.log import VAL_L1, RunLog
 from srgan_cli.diagnose.report import Finding, NotChecked, Remedy
+from srgan_cli.diagnose.series import Series
 
 _HIGHER_IS_BETTER = ("val_metrics/psnr", "val_metrics/ssim")
 

@@ -9,8 +9,9 @@ from srgan_cli.diagnose import knobs, stats
 from srgan_cli.diagnose import thresholds as limit
 from srgan_cli.diagnose.balance import balance_of
 from srgan_cli.diagnose.influence import Influence, influence_of
-from srgan_cli.diagnose.log import TRAIN_L1, RunLog, Series
+from srgan_cli.diagnose.log import TRAIN_L1, RunLog
 from srgan_cli.diagnose.report import Finding, NotChecked, Remedy, Severity
+from srgan_cli.diagnose.series import Series
 
 _PRETRAIN_KEY = "Training.g_pretrain_steps"
 _RAMP_KEY = "Training.adv_loss_ramp_steps"

@@ -10,8 +10,9 @@ from srgan_cli import runfolder as names
 from srgan_cli.diagnose import stats
 from srgan_cli.diagnose import thresholds as limit
 from srgan_cli.diagnose.knobs import cuts
-from srgan_cli.diagnose.log import RunLog, Series
+from srgan_cli.diagnose.log import RunLog
 from srgan_cli.diagnose.report import Finding, NotChecked, Remedy
+from srgan_cli.diagnose.series import Series
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from typing import Final
+
 import numpy as np
 
 from srgan_cli import runfolder as names
 from srgan_cli.diagnose import stats
 from srgan_cli.diagnose import thresholds as limit
-from srgan_cli.diagnose.log import RunLog, on_common_steps
+from srgan_cli.diagnose.log import RunLog
 from srgan_cli.diagnose.report import Finding, NotChecked, Remedy
+from srgan_cli.diagnose.series import Series, on_common_steps
 
 
 def sys01(log: RunLog) -> Finding | NotChecked | None:
@@ -27,7 +31,6 @@ def sys01(log: RunLog) -> Finding | NotChecked | None:
     share = float(np.median(wait.values / seconds))
     if share <= limit.DATA_WAIT_INFO:
         return None
-    workers = log.config.data.num_workers if log.config else None
     return Finding(
         "SYS01",
         "warn" if share > limit.DATA_WAIT_WARN else "info",
@@ -36,19 +39,16 @@ def sys01(log: RunLog) -> Finding | NotChecked | None:
         (int(steps[0]), int(steps[-1])),
         "run",
         {"share": share, "step_seconds": float(np.median(seconds))},
-        (
-            Remedy(
-                "Data.num_workers",
-                workers,
-                None if workers is None else max(4, 2 * workers),
-                "reads batches ahead; tiled GeoTIFFs help too",
-            ),
-        ),
+        _faster_data(log),
     )
 
 
 def sys02(log: RunLog) -> Finding | NotChecked | None:
-    """Steps have become much slower: the last fifth of a phase takes twice as long as its first half."""
+    """Steps have become much slower: the last fifth of a phase takes twice as long as its first half.
+
+    A note, since a machine that others use, or that throttles, is no fault of the run. A warning where at least half of the time
+    that was added is waiting for the next batch: the reading of data has become slower, and that can be changed.
+    """
     step = log.adv(names.STEP_SECONDS) if log.t_adv is not None else log.get(names.STEP_SECONDS)
     step = step.where(np.arange(len(step)) >= 0.05 * len(step))
     if len(step) < 2 * limit.MIN_TREND_ROWS:
@@ -56,27 +56,53 @@ def sys02(log: RunLog) -> Finding | NotChecked | None:
             "SYS02",
             f"{len(step)} rows with step times in this phase; needs {2 * limit.MIN_TREND_ROWS}",
         )
-    first = float(np.median(step.values[: len(step) // 2]))
-    last = float(np.median(stats.tail(step.values, 0.2)))
+    first, last = _before_and_now(step)
     if first <= 0 or last <= limit.SLOWDOWN * first:  # 0: coarser clocks than steps
         return None
     start = int(step.steps[-max(1, len(step) // 5)])
+    _, wait = on_common_steps(step, log.get(names.DATA_SECONDS))
+    waited = _waited_longer(wait) / (last - first) if len(wait) == len(step) else math.nan
+    data = waited > limit.SLOWDOWN_WAIT  # False where it is not known
+    message = f"a step takes {last:.3g} s since about step {start}, {last / first:.1f} times as long as before ({first:.3g} s)"
+    if data:
+        message += f"; {min(waited, 1.0):.0%} of what was added is waiting for data"
+    elif not math.isnan(waited):
+        message += "; not because of the data"
     return Finding(
         "SYS02",
-        "warn",
+        "warn" if data else "info",
         "Steps have become slower",
-        f"a step takes {last:.3g} s since about step {start}, {last / first:.1f} times as long as before ({first:.3g} s)",
+        message,
         (start, int(step.steps[-1])),
         "run",
-        {"before": first, "now": last},
-        (
-            Remedy(
-                "the machine",
-                None,
-                None,
-                "look for another job, thermal throttling, swapping or slow storage",
-            ),
-        ),
+        {"before": first, "now": last, "waiting_share": waited},
+        _faster_data(log) if data else (_OTHER_JOBS,),
+    )
+
+
+def _before_and_now(series: Series) -> tuple[float, float]:
+    """Medians of the first half and of the last fifth."""
+    return float(np.median(series.values[: len(series) // 2])), float(
+        np.median(stats.tail(series.values, 0.2))
+    )
+
+
+def _waited_longer(wait: Series) -> float:
+    """Seconds by which the wait for a batch has grown."""
+    before, now = _before_and_now(wait)
+    return now - before
+
+
+_OTHER_JOBS: Final = Remedy(
+    "the machine", None, None, "look for another job, thermal throttling or swapping"
+)
+
+
+def _faster_data(log: RunLog) -> tuple[Remedy, ...]:
+    workers = log.config.data.num_workers if log.config else None
+    more = None if workers is None else max(4, 2 * workers)
+    return (
+        Remedy("Data.num_workers", workers, more, "reads batches ahead; tiled GeoTIFFs help too"),
     )
 
 

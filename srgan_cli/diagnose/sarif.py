@@ -8,6 +8,7 @@ what was confirmed is a property of the run. (OASIS Static Analysis Results Inte
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +16,7 @@ from typing import Any, Final
 from srgan_cli import __version__
 from srgan_cli.diagnose.report import Finding, NotChecked, Report, Severity
 from srgan_cli.diagnose.report_json import finite, to_json
-from srgan_cli.diagnose.rules import RULES
+from srgan_cli.diagnose.rules import RULES, Rule
 from srgan_cli.diagnose.text import remedy_words
 from srgan_cli.errors import SrganError
 
@@ -25,6 +26,7 @@ SCHEMA: Final = (
 LEVELS: Final[Mapping[Severity, str]] = {"error": "error", "warn": "warning", "info": "note"}
 """What is confirmed ("ok") is no result."""
 _NOT_CHECKED: Final = "notChecked"
+_DISTRIBUTION: Final = "srgan-cli"
 _RULE_INDEX: Final = {rule.code: index for index, rule in enumerate(RULES)}
 
 
@@ -71,6 +73,7 @@ def report_sarif(
 
 
 def _driver() -> dict[str, Any]:
+    address = _address_of_docs()
     return {
         "name": "srgan diagnose",
         "version": __version__,
@@ -81,18 +84,36 @@ def _driver() -> dict[str, Any]:
                 "shortDescription": {"text": "A check that could not be made, and why."},
             }
         ],
-        "rules": [
-            {
-                "id": rule.code,
-                "name": "".join(word.capitalize() for word in rule.title.replace("'", "").split()),
-                "shortDescription": {"text": f"{rule.title}."},
-                "fullDescription": {"text": _paragraphs(rule.documentation)[0]},
-                "help": {"text": rule.documentation, "markdown": rule.documentation},
-                "properties": {"tags": [rule.code.rstrip("0123456789")]},
-            }
-            for rule in RULES
-        ],
+        "rules": [_descriptor(rule, address) for rule in RULES],
     }
+
+
+def _descriptor(rule: Rule, address: str | None) -> dict[str, Any]:
+    page = f"diagnosis/{rule.code}.md"
+    return {
+        "id": rule.code,
+        "name": "".join(word.capitalize() for word in rule.title.replace("'", "").split()),
+        "shortDescription": {"text": f"{rule.title}."},
+        "fullDescription": {"text": _paragraphs(rule.documentation)[0]},
+        "help": {"text": rule.documentation, "markdown": rule.documentation},
+        **({"helpUri": f"{address}/{page}"} if address else {}),
+        "properties": {"tags": [rule.code.rstrip("0123456789")], "page": f"docs/{page}"},
+    }
+
+
+def _address_of_docs() -> str | None:
+    """The `Documentation` address of pyproject.toml, where docs/ is published; None without one.
+
+    SARIF wants absolute addresses here, so that a page in the source tree is a property instead.
+    """
+    try:
+        given = importlib.metadata.metadata(_DISTRIBUTION).get_all("Project-URL") or ()
+    except importlib.metadata.PackageNotFoundError:  # a source tree that is not installed
+        return None
+    for label, _, address in (line.partition(", ") for line in given):
+        if label.lower() == "documentation":
+            return str(address).rstrip("/")
+    return None
 
 
 def _paragraphs(text: str) -> list[str]:

@@ -36,6 +36,42 @@ def running_median(values: Values, width: int) -> Values:
     return result
 
 
+def above_neighbours(values: Values, width: int, by: float) -> tuple[NDArray[np.int64], Values]:
+    """Rows that exceed the running median of odd `width` by more than `by`, and by how much.
+
+    As `running_median` finds them; but medians are taken only where a value exceeds the lowest one
+    around it by so much, which in a million rows are few.
+    """
+    half = min(width // 2, (len(values) - 1) // 2)
+    if half < 1:
+        return np.empty(0, np.int64), np.empty(0)
+    candidates = np.flatnonzero(values - _lowest_around(values, half) > by)
+    medians = np.empty(len(candidates))
+    whole = (candidates >= half) & (candidates < len(values) - half)
+    for index in np.flatnonzero(~whole):
+        row = candidates[index]
+        medians[index] = np.median(values[max(0, row - half) : row + half + 1])
+    windows = sliding_window_view(values, 2 * half + 1)
+    rows = np.flatnonzero(whole)
+    for start in range(0, len(rows), _CHUNK_ROWS):
+        chunk = rows[start : start + _CHUNK_ROWS]
+        around = windows[candidates[chunk] - half]
+        medians[chunk] = np.partition(around, half, axis=1)[:, half]
+    rest = values[candidates] - medians
+    return candidates[rest > by], rest[rest > by]
+
+
+def _lowest_around(values: Values, half: int) -> Values:
+    """Lowest value within `half` rows of each row, that row included."""
+    padded = np.pad(values, half, constant_values=np.inf)
+    width, reach = 2 * half + 1, 1
+    while reach < width:
+        shift = min(reach, width - reach)
+        padded = np.minimum(padded[:-shift], padded[shift:])
+        reach += shift
+    return padded
+
+
 def robust_sigma(values: Values) -> float:
     """Noise of a series: 1.4826 * MAD of the first differences / sqrt 2, blind to slow trends."""
     if len(values) < 3:

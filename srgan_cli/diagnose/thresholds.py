@@ -146,6 +146,8 @@ MEMORISES_REAL: Final = 0.25
 DATA_WAIT_INFO: Final = 0.3
 DATA_WAIT_WARN: Final = 0.5
 SLOWDOWN: Final = 2.0
+SLOWDOWN_WAIT: Final = 0.5
+"""Share of the added time that is waiting for data, from which on the data are to blame."""
 STALLED_SECONDS: Final = 1800.0
 STALLED_INTERVALS: Final = 20.0
 MEMORY_GROWTH: Final = 0.1

@@ -7,7 +7,7 @@ from typing import Any
 
 from srgan_cli.errors import RefusedError
 from srgan_cli.export.importing import ImportOptions, read_checkpoint
-from srgan_cli.models import Generator, build_generator, registry_name
+from srgan_cli.models import Generator, registry_name
 from srgan_cli.weights import WeightsInfo, is_weights_file, load_generator
 
 SPANDREL_GROWTH = 32
@@ -34,9 +34,6 @@ def file_facts(path: Path) -> dict[str, Any]:
         }
     imported = read_checkpoint(path, ImportOptions())
     checkpoint, info = imported.checkpoint, imported.info
-    generator = build_generator(info.spec)
-    generator.load_state_dict(imported.tensors)
-    generator.pool_locally_(info.train_lr_px)
     notes = [*checkpoint.notes]
     if checkpoint.ema and checkpoint.raw:
         notes.append("holds both the weights as trained and their moving average")
@@ -46,7 +43,7 @@ def file_facts(path: Path) -> dict[str, Any]:
     return {
         "file": str(path),
         "kind": checkpoint.kind,
-        **generator_facts(generator, info),
+        **generator_facts(imported.generator(), info),
         "version": info.version if checkpoint.info is not None else None,
         "tensors": len(imported.tensors),
         "left_out": left_out,

@@ -15,7 +15,7 @@ from srgan_cli.config import RunConfig
 from srgan_cli.config.load import load_networks
 from srgan_cli.data.radiometry import RADIOMETRIES, Radiometry, build_radiometry
 from srgan_cli.errors import RefusedError, SrganError
-from srgan_cli.models import GeneratorSpec, build_generator, generator_spec
+from srgan_cli.models import Generator, GeneratorSpec, build_generator, generator_spec
 from srgan_cli.peers.containers import Checkpoint, open_checkpoint
 from srgan_cli.peers.recognise import Recognised, recognise
 from srgan_cli.peers.renaming import modern_generator
@@ -52,6 +52,13 @@ class Imported:
     info: WeightsInfo
     assumed: tuple[str, ...]
     """What nothing said and the file now says all the same."""
+
+    def generator(self) -> Generator:
+        """The network with these weights, in eval mode on the CPU."""
+        generator = build_generator(self.info.spec)
+        generator.load_state_dict(self.tensors)
+        generator.pool_locally_(self.info.train_lr_px)
+        return generator.eval()
 
     @property
     def num_parameters(self) -> int:

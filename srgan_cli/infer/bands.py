@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from srgan_cli.data.radiometry import TIMES_BRIGHTER, Radiometry
+from srgan_cli.data.radiometry import TIMES_BRIGHTER, Radiometry, of_band
 from srgan_cli.data.rasters import image_bands
 from srgan_cli.errors import RefusedError
 from srgan_cli.infer.geometry import Box
@@ -18,6 +18,8 @@ from srgan_cli.infer.source import Source
 from srgan_cli.weights import WeightsInfo
 
 FLOAT32_EXACT = 2**24
+_NO_MEASUREMENT = 1e30
+_FILLED_SHARE = 0.001
 _SAMPLE_GRID = 6
 _SAMPLE_PX = 128
 
@@ -185,6 +187,34 @@ def check_values(source: Source, sample: NDArray[np.float32], radiometry: Radiom
         f"{highs[band]:g}) do not fit the weights, which were trained on {radiometry.name} data "
         f"with bright pixels around {usual:g}"
     )
+
+
+def undeclared_nodata(
+    source: Source, sample: NDArray[np.float32], radiometry: Radiometry
+) -> tuple[str, float]:
+    """What tells of a nodata value that the file does not declare, or an empty string; and the value.
+
+    That is a number that no sensor measures, or one far below all measurements that many pixels
+    share. A network would spread it over everything around.
+    """
+    if source.nodata is not None or sample.size == 0:
+        return "", 0.0
+    for index, values in enumerate(sample):
+        low, high = float(values.min()), float(values.max())
+        value = high if high >= _NO_MEASUREMENT else low
+        share = float((values == np.float32(value)).mean())
+        usual = radiometry.usual_max
+        floor = -_NO_MEASUREMENT
+        if usual is not None:
+            least = of_band(radiometry.usual_min, index)
+            floor = max(floor, least - (of_band(usual, index) - least) / 2)
+        fills = value < floor and share >= _FILLED_SHARE
+        if abs(value) >= _NO_MEASUREMENT or fills:
+            return (
+                f"{source.path}: {100 * share:.2g} % of band {source.bands[index]} is {value:.9g}, as "
+                "if that were a nodata value, but the file does not declare one"
+            ), value
+    return "", 0.0
 
 
 def narrow_dtype(source: Source, radiometry: Radiometry) -> str:

@@ -15,10 +15,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from srgan_cli import __version__
 from srgan_cli.data.finding import is_address
 from srgan_cli.errors import RefusedError, SrganError, StoppedError
 from srgan_cli.infer.model import Model
 from srgan_cli.infer.options import InferOptions
+from srgan_cli.infer.place import refuse_name
 from srgan_cli.infer.progress import Bar, Progress, no_progress
 from srgan_cli.infer.scene_list import Scene
 from srgan_cli.infer.status import (
@@ -48,7 +50,8 @@ def run_batch(
     """Make every scene that is not done yet, and say what became of each.
 
     A scene whose output is complete, of the same weights, input and options, is skipped; one that
-    was made of others is refused, or remade with `overwrite`. A scene that was interrupted goes on
+    was made of others is refused, or remade with `overwrite`, and with `overwrite` but without
+    `resume` all are remade. A scene that was interrupted goes on
     from the tiles that are finished.
 
     Args:
@@ -105,6 +108,7 @@ def _run(model: Model, scene: Scene, inside: _InScene) -> Status:
     place = status_path(scene.output)
     kept = False
     try:
+        refuse_name(scene.output)
         # A refusal to remake an output leaves what is known of it.
         kept = place.exists()
         # Not asked later: what appears in the meantime is another process's.
@@ -142,8 +146,18 @@ def _run(model: Model, scene: Scene, inside: _InScene) -> Status:
             traceback=traceback.format_exc(),
         )
     status = dataclasses.replace(status, seconds=time.monotonic() - began)
-    if not kept:
+    return status if kept else _recorded(place, status)
+
+
+def _recorded(place: Path, status: Status) -> Status:
+    """The status, written; a folder that does not take it makes this scene fail and no other."""
+    try:
         write_status(place, status)
+    except (SrganError, ValueError) as err:
+        if status.state == "failed":
+            return status
+        hint = err.hint if isinstance(err, SrganError) else ""
+        return dataclasses.replace(status, state="failed", message=str(err), hint=hint)
     return status
 
 
@@ -153,8 +167,10 @@ def _done_before(scene: Scene, wanted: dict[str, Any]) -> Status | None:
     Raises:
         RefusedError: There is an output of something else.
     """
-    if scene.options.overwrite or not scene.output.exists():
+    if not scene.output.exists():
         return None
+    if scene.options.overwrite:
+        return _as_made_now(scene, wanted)
     place = status_path(scene.output)
     if not place.is_file():
         raise RefusedError(
@@ -176,6 +192,21 @@ def _done_before(scene: Scene, wanted: dict[str, Any]) -> Status | None:
                 "add --overwrite to remake it, or choose another --out-dir",
             )
     return status
+
+
+def _as_made_now(scene: Scene, wanted: dict[str, Any]) -> Status | None:
+    """The status of an output that making it again would give once more; None without one.
+
+    An interrupted batch that overwrites so goes on with what it has not made yet. `resume` being
+    off, everything is made again.
+    """
+    try:
+        status = read_status(status_path(scene.output))
+    except RefusedError:
+        return None
+    whole = status.state == "done" and status.output_bytes == file_size(scene.output)
+    ours = status.fingerprint == wanted and (status.result or {}).get("version") == __version__
+    return status if scene.options.resume and whole and ours else None
 
 
 def _made_unsaid(output: Path, place: Path, status: Status, wanted: dict[str, Any]) -> bool:

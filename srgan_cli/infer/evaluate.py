@@ -24,7 +24,6 @@ from srgan_cli.errors import RefusedError
 from srgan_cli.infer.bands import check_values, choose_bands, for_raster, sample_values
 from srgan_cli.infer.geometry import Grid, Tile, fitting_core, largest_core, round_up
 from srgan_cli.infer.halo import CANDIDATES_PX
-from srgan_cli.infer.memory import Memory
 from srgan_cli.infer.model import Model
 from srgan_cli.infer.network import Network
 from srgan_cli.infer.options import InferOptions
@@ -180,7 +179,7 @@ def _grid(
 ) -> Grid:
     """Cuts the LR scene; without cutting the halo does not matter."""
     scale, longest = model.info.scale, max(height, width)
-    limit = Memory(model.info.spec, network.device, 1).largest_input_px
+    limit = network.memory(1).largest_input_px
     if longest <= (options.tile_px or limit):
         return Grid(height, width, longest, 0)
     field_px = model.receptive_field()

@@ -17,13 +17,15 @@ from srgan_cli.files import sync_folder, write_text
 from srgan_cli.infer.assembly import assemble, make_cog, same_pixels
 from srgan_cli.infer.engine import MakeObserver, Observer, Work, make_parts
 from srgan_cli.infer.layout import Layout, ignored_options
-from srgan_cli.infer.manifest import Facts, Manifest
+from srgan_cli.infer.manifest import Facts, Manifest, refuse_changed_files
 from srgan_cli.infer.network import Network, OutOfMemoryError
 from srgan_cli.infer.options import InferOptions
 from srgan_cli.infer.parts import Part, PartReader, remove_parts
 from srgan_cli.infer.place import refuse_full_disk, refuse_output, remove_sidecars
 from srgan_cli.infer.plan import Cut, Plan, Settled, find_cut, make_plan
 from srgan_cli.infer.progress import Progress
+from srgan_cli.infer.quicklook import Companions
+from srgan_cli.infer.room import peak_bytes
 from srgan_cli.infer.sink import Sink, refuse_lost_pixels, try_out
 from srgan_cli.infer.source import Source
 from srgan_cli.infer.workshop import Workshop, opened
@@ -47,6 +49,7 @@ class Job:
     settled: Settled
     options: InferOptions
     layout: Layout
+    companions: Companions
     receptive_field: Callable[[], int | None]
     facts: Facts
     """What finished parts must agree with."""
@@ -79,12 +82,23 @@ def make(job: Job) -> Made:
     with opened(job.output) as shop:
         run = _Run(job, shop)
         try:
-            return run.whole()
+            return _told(run.whole, job.output)
         except (SrganError, KeyboardInterrupt) as err:
             run.tidy()
             if run.keeps_something and isinstance(err, SrganError):
                 run.tell_what_is_kept(err)
             raise
+
+
+def _told(work: Callable[[], Made], output: Path) -> Made:
+    """What the work gives; an error of the file system becomes one that a user can do something about."""
+    try:
+        return work()
+    except OSError as err:
+        raise SrganError(
+            f"cannot write {err.filename or output}: {err.strerror or err}",
+            "look at the disk and the folder, or choose another OUTPUT",
+        ) from err
 
 
 class _Run:
@@ -108,6 +122,8 @@ class _Run:
 
     def tidy(self) -> None:
         """Leave nothing behind but what is finished, and that of other inferences."""
+        # Somebody may have removed the folder meanwhile.
+        self.keeps_something = self.keeps_something and self.shop.folder.is_dir()
         if self.keeps_something:
             self.shop.remove_unfinished()
         elif self._ours:
@@ -115,7 +131,7 @@ class _Run:
 
     def tell_what_is_kept(self, err: SrganError) -> None:
         """Add to the hint of an error that what is finished is not lost."""
-        if not isinstance(err, StoppedError):
+        if not isinstance(err, StoppedError) and "--restart" not in err.hint:
             err.hint = "; ".join(text for text in (err.hint, f"{self.kept}: {GO_ON}") if text)
 
     def whole(self) -> Made:
@@ -144,7 +160,7 @@ class _Run:
             kept = sum(part.num_bytes for part in self.parts)
             if shop.assembled.exists():
                 kept += shop.assembled.stat().st_size
-            refuse_full_disk(job.output.parent, job.settled.output.raw_bytes, kept)
+            refuse_full_disk(job.output.parent, peak_bytes(job.layout, job.settled.output), kept)
         return manifest
 
     def _from(self, manifest: Manifest | None, stop: StopRequest) -> Made:
@@ -156,6 +172,7 @@ class _Run:
         resumed = sum(len(part.tiles) for part in self.parts)
         if not self.shop.assembled.exists():
             plan = self._make_parts(plan, cut, stop)
+            refuse_changed_files(self.job.facts, self.job.source)
             self._assemble(plan, stop)
         skipped, tally = self._publish()
         return Made(plan, skipped, resumed, tally, self.warnings)
@@ -188,7 +205,7 @@ class _Run:
                 try:
                     make_cog(shop.writing, shop.trial, job.layout)
                 except SrganError as err:
-                    raise RefusedError(err.message, "check --co and --compress") from err
+                    raise RefusedError(err.message, err.hint) from err
                 refuse_lost_pixels(shop.trial)
         shop.remove_unfinished()
 
@@ -319,10 +336,11 @@ class _Run:
             if job.layout.lossless:
                 same_pixels(shop.writing, shop.assembled)
             finished = shop.writing
-        refuse_output(job.output, job.options.overwrite)
-        _put(finished, job.output)
-        remove_sidecars(job.output)
-        self.keeps_something = False
+        with job.companions.beside(job.output, finished):
+            refuse_output(job.output, job.options.overwrite)
+            _put(finished, job.output)
+            remove_sidecars(job.output)
+            self.keeps_something = False
         return int(noted["skipped"]), noted["tally"]
 
 

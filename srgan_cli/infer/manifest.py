@@ -12,7 +12,7 @@ from typing import Any
 from rasterio.io import DatasetReader
 
 from srgan_cli import __version__
-from srgan_cli.errors import RefusedError
+from srgan_cli.errors import RefusedError, SrganError
 from srgan_cli.files import write_text
 from srgan_cli.infer.network import Network
 from srgan_cli.infer.options import InferOptions
@@ -95,6 +95,22 @@ def gather_facts(
 def _label(dataset: DatasetReader, band: int) -> str:
     """Number and name: which bands a product has depends on its pixel size."""
     return f"{band} {dataset.descriptions[band - 1] or ''}".rstrip()
+
+
+def refuse_changed_files(facts: Facts, source: Source) -> None:
+    """Refuse what was read of files that are no longer what they were when it began.
+
+    Raises:
+        SrganError: One was changed or removed.
+    """
+    now = _files(source)
+    if now == facts["files"]:
+        return
+    gone = [text for text in facts["files"] if text not in now]
+    raise SrganError(
+        f"{source.path}: changed while it was read; it was {', '.join(gone)}",
+        "wait until it is complete, then discard what was made of it with --restart",
+    )
 
 
 def _files(source: Source) -> list[str]:

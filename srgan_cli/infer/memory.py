@@ -1,4 +1,4 @@
-"""How large a tile may be: the memory that a network takes, by its channels.
+"""How large a tile may be, by the memory that a network takes, and how large it is best.
 
 The numbers of floats are upper bounds of what was measured for all generators with benchmarks of
 their peak memory on the CPU; a device that still runs out of memory gets smaller tiles.
@@ -7,45 +7,70 @@ their peak memory on the CPU; a device that still runs out of memory gets smalle
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 
-from srgan_cli.models import GeneratorSpec
+from srgan_cli.models import Generator, GeneratorSpec
+from srgan_cli.models.parting import enlarging_reach_px
+from srgan_cli.models.srresnet import rrdb_growth
+from srgan_cli.models.work import macs_per_pixel
 
-_CPU_BYTES = 720 * 2**20
-_LIVE_MAPS = 2.5
-"""Feature maps of the output's size that exist at the same time."""
+_CPU_BYTES = 400 * 2**20
+_LIVE_MAPS = 4.5
+"""Feature maps of the output's size that exist at the same time, folded copies for the last layer among them."""
 _LIVE_OUTPUTS = 4
-"""Copies of the output tile in the same unit: in the network, and on their way to the disk."""
-_LIVE_TRUNK = 3.0
-"""Feature maps of the trunk, with those of a dense block, that exist at the same time."""
+"""Copies of the output tile: in the network, and on their way to the disk."""
+_LIVE_TRUNK = 5.0
+"""Feature maps of the trunk that exist at the same time."""
+_LIVE_DENSE = 3.0
+"""The same of networks with dense blocks, whose maps have the channels of all layers of a block."""
 _KEPT_TRUNK = 3.0
 """Feature maps of the trunk that stay while the enlarging layers run."""
+_LEAST_BAND_PX = 32
+"""Rows of a band beside its margins, or of the part if that has less: narrower ones are mostly margin."""
 _MAX_WINDOW_PX = 4096
 _MAX_CORE_PX = 1024
-"""Larger tiles gain little speed, and what is lost with a killed process and held in memory grows."""
+"""What is lost with a killed process, and held in memory, grows with tiles."""
+_TILE_COSTS_PX = 1000
+"""LR pixels that might be made in the time that a tile costs beside its pixels."""
 _FLOAT_BYTES = 4
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class _Cost:
+    """MACs of an LR pixel."""
+
+    trunk: float
+    enlarging: float
 
 
 class Memory:
-    """The memory for one batch of a network on a device."""
+    """The memory for one batch of a network on a device, and what is made of it."""
 
-    def __init__(self, spec: GeneratorSpec, device: torch.device, batch: int) -> None:
+    def __init__(self, generator: Generator, device: torch.device, batch: int) -> None:
+        spec = generator.spec
         self._bytes: float = _CPU_BYTES
         if device.type == "cuda":
             self._bytes = torch.cuda.mem_get_info(device)[0] / 2
-        large = spec.n_channels * spec.scale**2
-        dense = spec.n_channels + 5 * spec.growth_channels
-        outputs = spec.out_bands * spec.scale**2
+        self._margin_px = enlarging_reach_px(generator)
+        self._multiple_px = generator.size_multiple
+        self._cost = _Cost(*macs_per_pixel(generator))
         each = _FLOAT_BYTES * batch
-        self._trunk = each * _LIVE_TRUNK * dense
+        trunk = _trunk_floats(spec) / self._multiple_px**2
+        self._trunk = each * trunk
         self._kept = each * _KEPT_TRUNK * spec.n_channels
-        self._enlarged = each * (_LIVE_MAPS * max(large, dense) + _LIVE_OUTPUTS * outputs)
+        self._enlarged = (
+            each * _LIVE_MAPS * max(spec.n_channels * spec.scale**2, trunk / _LIVE_DENSE)
+        )
+        self._output = each * _LIVE_OUTPUTS * spec.out_bands * spec.scale**2
 
     @property
     def largest_input_px(self) -> int:
-        """Side in LR pixels of the largest input that is super-resolved as a whole."""
-        return self._side(self._enlarged)
+        """Side in LR pixels of the largest input that is super-resolved as a whole and at once."""
+        return self._side(self._enlarged + self._output)
 
     @property
     def largest_window_px(self) -> int:
@@ -55,24 +80,73 @@ class Memory:
     def _side(self, bytes_per_pixel: float) -> int:
         return min(math.isqrt(int(self._bytes / bytes_per_pixel)), _MAX_WINDOW_PX)
 
-    def largest_core_px(
-        self, scene_px: tuple[int, int], halo_px: int, margin_px: int, multiple_px: int
-    ) -> int:
-        """Side of the largest core, a multiple of `multiple_px`, for a scene of rows and columns.
+    def holds(self, scene_px: Size) -> bool:
+        """Whether a scene of rows and columns fits as one window, enlarged in bands."""
+        return self._fits(scene_px, scene_px)
 
-        `margin_px` is what of the halo the enlarging layers see. Where a window reaches from one
-        edge of the scene to the other, all between them is core.
+    def best_core_px(self, scene_px: Size, halo_px: int, multiple_px: int) -> int:
+        """Side of the core, a multiple of `multiple_px`, with which a scene costs least.
+
+        Large cores waste less on their margins, and cores that leave no small rest at the scene's
+        edge less on it: all windows have one size.
         """
-        best = multiple_px
-        for core in range(multiple_px, _MAX_CORE_PX + 1, multiple_px):
-            window = [min(core + 2 * halo_px, side) for side in scene_px]
-            part = [
-                side if seen == side else core + 2 * margin_px
-                for seen, side in zip(window, scene_px, strict=True)
-            ]
-            if self._fits(math.prod(window), math.prod(part)) and max(window) <= _MAX_WINDOW_PX:
-                best = core
-        return best
+        sizes = range(multiple_px, _MAX_CORE_PX + 1, multiple_px)
+        fitting = [
+            px for px in sizes if self._fits(*_sides(scene_px, px, halo_px, self._margin_px))
+        ]
+        return min(fitting or [multiple_px], key=lambda px: self._macs(scene_px, px, halo_px))
 
-    def _fits(self, window: int, part: int) -> bool:
-        return max(self._trunk * window, self._enlarged * part + self._kept * window) <= self._bytes
+    def band_px(self, window_px: Size, part_px: Size) -> int:
+        """Rows of a part that may be enlarged at once, beside its margins and all of the window."""
+        left = self._bytes - self._kept * math.prod(window_px) - self._output * math.prod(part_px)
+        rows = int(left / (self._enlarged * part_px[1]))
+        return max(rows, self._least_band_px(part_px))
+
+    def _least_band_px(self, part_px: Size) -> int:
+        return min(_LEAST_BAND_PX + 2 * self._margin_px, part_px[0])
+
+    def _fits(self, window_px: Size, part_px: Size) -> bool:
+        if max(window_px) > _MAX_WINDOW_PX:
+            return False
+        window, part = math.prod(window_px), math.prod(part_px)
+        band = self._least_band_px(part_px) * part_px[1]
+        enlarging = self._kept * window + self._output * part + self._enlarged * band
+        return max(self._trunk * window, enlarging) <= self._bytes
+
+    def _macs(self, scene_px: Size, core_px: int, halo_px: int) -> float:
+        """Of a whole scene."""
+        window_px, part_px = _sides(scene_px, core_px, halo_px, self._margin_px)
+        tiles = math.prod(
+            1 if seen == side else math.ceil(side / core_px)
+            for seen, side in zip(window_px, scene_px, strict=True)
+        )
+        rows = min(self.band_px(window_px, part_px), part_px[0])
+        again = 1.0
+        if rows < part_px[0]:
+            again = rows / max(rows - 2 * self._margin_px, 1)
+        trunk = self._cost.trunk * (math.prod(window_px) + _TILE_COSTS_PX)
+        return tiles * (
+            trunk + self._cost.enlarging * (math.prod(part_px) * again + _TILE_COSTS_PX)
+        )
+
+
+def _trunk_floats(spec: GeneratorSpec) -> float:
+    """Per pixel of the trunk's grid."""
+    if spec.model_type in ("esrgan", "rrdbnet"):
+        return _LIVE_DENSE * (spec.n_channels + 5 * spec.growth_channels)
+    if spec.model_type == "SRResNet" and spec.block_type == "rrdb":
+        return _LIVE_DENSE * (spec.n_channels + 5 * rrdb_growth(spec.n_channels))
+    return _LIVE_TRUNK * spec.n_channels
+
+
+def _sides(scene_px: Size, core_px: int, halo_px: int, margin_px: int) -> tuple[Size, Size]:
+    """Rows and columns of windows and of their parts.
+
+    Where a window reaches from one edge of the scene to the other, all between them is core.
+    """
+    window = [min(core_px + 2 * halo_px, side) for side in scene_px]
+    part = [
+        side if seen == side else min(core_px + 2 * margin_px, seen)
+        for seen, side in zip(window, scene_px, strict=True)
+    ]
+    return (window[0], window[1]), (part[0], part[1])

@@ -7,6 +7,7 @@ from typing import Any
 
 from affine import Affine
 from rasterio.control import GroundControlPoint
+from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.io import DatasetReader, DatasetWriter
 from rasterio.rpc import RPC
@@ -37,15 +38,20 @@ def georeferencing(
     """
     entries: dict[str, Any] = {}
     points, points_crs = dataset.gcps
-    placed = dataset.transform != Affine.identity()
-    if points and not placed:
+    if _lies_by_points(dataset):
         entries["gcps"] = [scaled_gcp(point, scale, origin) for point in points]
-    elif placed or not dataset.rpcs:
+    elif dataset.transform != Affine.identity() or not dataset.rpcs:
         entries["transform"] = scaled_transform(dataset.transform, scale, origin)
     crs = dataset.crs if "gcps" not in entries else points_crs
-    if crs:
-        entries["crs"] = crs
+    # rasterio cannot write points without one.
+    if crs or "gcps" in entries:
+        entries["crs"] = crs or CRS()
     return entries
+
+
+def _lies_by_points(dataset: DatasetReader) -> bool:
+    """Whether ground control points alone say where it lies."""
+    return bool(dataset.gcps[0]) and dataset.transform == Affine.identity()
 
 
 def scaled_transform(transform: Affine, scale: int, origin: tuple[int, int] = (0, 0)) -> Affine:
@@ -100,6 +106,10 @@ def copy_metadata(
     for namespace in [None, *source.tag_namespaces()]:
         if namespace not in _STALE_NAMESPACES:
             _copy_tags(source, output, namespace)
+    if _lies_by_points(source):
+        # Where it says Point, GDAL moves control points by half a pixel when it writes them, and
+        # once more when it reads them.
+        output.update_tags(AREA_OR_POINT="Area")
     output.update_tags(**provenance)
     if source.rpcs is not None:
         output.rpcs = scaled_rpc(source.rpcs, scale, origin)

@@ -14,6 +14,7 @@ import numpy as np
 
 from srgan_cli import __version__
 from srgan_cli.data.rasters import gdal_env
+from srgan_cli.infer.damage import heard_damage
 from srgan_cli.infer.engine import MakeObserver
 from srgan_cli.infer.job import Job, Made, make
 from srgan_cli.infer.layout import Layout
@@ -27,6 +28,7 @@ from srgan_cli.infer.products import Wanted
 from srgan_cli.infer.progress import Progress, no_progress
 from srgan_cli.infer.quality import Quality, QualityReport
 from srgan_cli.infer.quicklook import Companions
+from srgan_cli.infer.room import peak_bytes
 from srgan_cli.infer.source import Source, quiet_rasterio
 from srgan_cli.models import Generator
 from srgan_cli.weights import WeightsInfo, load_generator
@@ -90,18 +92,26 @@ class Model:
         options = options or InferOptions()
         began = time.monotonic()
         output = Path(dst)
+        if ":" in str(output):
+            # GDAL takes `s3:a.tif` for an address, but no path from the root.
+            output = output.absolute()
         layout = Layout(options.compress.lower(), options.creation_options, options.format)
         companions = Companions.of(output, options)
         for path in (output, *companions.paths):
             refuse_output(path, options.overwrite or options.dry_run)
-        with quiet_rasterio(), gdal_env(), self.source(str(src), options) as source:
+        with (
+            quiet_rasterio(),
+            gdal_env(),
+            heard_damage(str(src)) as damage,
+            self.source(str(src), options) as source,
+        ):
             for path in (output, *companions.paths):
                 refuse_same_file(source, path, options.aoi)
             devices = find_devices(options.device)
             network = Network(self.generator, devices[0], options.precision)
             settled = settle(source, self.info, options)
             if options.dry_run:
-                return self._dry_run(source, output, network, settled, options)
+                return self._dry_run(source, output, network, settled, options, layout)
             figures = _figures(source, settled) if options.qa and observe is None else None
             job = Job(
                 source=source,
@@ -110,6 +120,7 @@ class Model:
                 settled=settled,
                 options=options,
                 layout=layout,
+                companions=companions,
                 receptive_field=self.receptive_field,
                 facts=gather_facts(
                     source,
@@ -124,8 +135,7 @@ class Model:
                 progress=progress,
             )
             made = make(job)
-            result = self._result(source, output, made.plan, network)
-            companions.make(output)
+            result = self._result(source, output, made.plan, network, layout)
         report = _report(figures, made)
         problem = report.excess(options.qa_max_bias) if report else ""
         return replace(
@@ -135,7 +145,7 @@ class Model:
             skipped_tiles=made.skipped_tiles,
             resumed_tiles=made.resumed_tiles,
             tally=None if observe is None else made.tally,
-            warnings=(*result.warnings, *made.warnings),
+            warnings=(*result.warnings, *made.warnings, *damage),
             seconds=time.monotonic() - began,
             qa=report,
             problems=(problem,) if problem else (),
@@ -150,13 +160,14 @@ class Model:
         network: Network,
         settled: Settled,
         options: InferOptions,
+        layout: Layout,
     ) -> InferResult:
         cut = find_cut(source, network, settled, self.receptive_field, options)
         plan = make_plan(source, network, settled, cut)
         if not options.force:
-            refuse_full_disk(output.parent, plan.output.raw_bytes, 0)
+            refuse_full_disk(output.parent, peak_bytes(layout, plan.output), 0)
         seconds = _seconds_per_tile(network, plan, source) * plan.grid.num_tiles
-        result = self._result(source, output, plan, network)
+        result = self._result(source, output, plan, network, layout)
         return replace(result, format=options.format, dry_run=True, seconds=seconds)
 
     def _facts(self) -> dict[str, Any]:
@@ -181,7 +192,9 @@ class Model:
             tags["SRGAN_RESIDUAL"] = f"{plan.halo.residual:.6g}"
         return tags
 
-    def _result(self, source: Source, output: Path, plan: Plan, network: Network) -> InferResult:
+    def _result(
+        self, source: Source, output: Path, plan: Plan, network: Network, layout: Layout
+    ) -> InferResult:
         dataset, grid = source.dataset, plan.grid
         transform = scaled_transform(dataset.transform, self.info.scale, source.origin)
         return InferResult(
@@ -209,6 +222,7 @@ class Model:
             device=str(network.device),
             precision=network.precision,
             raw_bytes=plan.output.raw_bytes,
+            peak_bytes=peak_bytes(layout, plan.output),
             seconds=0.0,
             weights_sha256=self.sha256,
             version=__version__,

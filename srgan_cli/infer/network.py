@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from srgan_cli.errors import RefusedError, SrganError
+from srgan_cli.heap import keep_freed_memory
 from srgan_cli.infer.geometry import Box
+from srgan_cli.infer.memory import Memory
 from srgan_cli.infer.options import Precision
 from srgan_cli.models import Generator
-from srgan_cli.models.parting import Parting, enlarging_reach_px, forward_part, parting
+from srgan_cli.models.parting import Parting, forward_part, parting
 
 Finish = Callable[[Tensor], Tensor]
 """What the device does to the SR before it leaves it."""
@@ -38,6 +40,8 @@ class Network:
 
     def __init__(self, generator: Generator, device: torch.device, precision: Precision) -> None:
         self.device = device
+        if device.type == "cpu":
+            keep_freed_memory()
         if precision == "bf16" and not generator.bf16:
             raise RefusedError(
                 f"--precision bf16: {generator.spec.model_type} {generator.spec.block_type} is too "
@@ -73,10 +77,9 @@ class Network:
         """
         return self.start(lr).result()
 
-    @property
-    def enlarging_reach_px(self) -> int:
-        """LR pixels around a part that its SR needs of the trunk's features."""
-        return enlarging_reach_px(self._generator)
+    def memory(self, batch: int) -> Memory:
+        """What its device holds of it."""
+        return Memory(self._generator, self.device, batch)
 
     def parting(self, input_px: tuple[int, int], core_px: tuple[int, int]) -> Parting:
         """The parts of inputs of so many rows and columns that hold cores of such a size."""
@@ -125,7 +128,9 @@ class Network:
 
     def _begin(self, asked: _Question, precision: str) -> Pending:
         sr = self._run(asked, precision)
-        finite = sr.isfinite().all()
+        # NaN wins in both; a mask of all pixels would cost much more than they do.
+        low, high = sr.aminmax()
+        finite = low.isfinite() & high.isfinite()
         out = sr if asked.finish is None else asked.finish(sr)
         done: torch.cuda.Event | None = None
         if self.runs_ahead:

@@ -110,6 +110,8 @@ class InferResult:
     precision: str
     raw_bytes: int
     """Uncompressed size of the output."""
+    peak_bytes: int
+    """The most that lies on the disk while it is made."""
     seconds: float
     """Spent; with `dry_run` estimated."""
     weights_sha256: str

@@ -9,11 +9,36 @@ from pathlib import Path
 from srgan_cli.errors import RefusedError
 from srgan_cli.infer.source import Source
 
+_LONGEST_NAME = 255 - len("..status.4194304.tmp.json")
+"""Bytes; the files beside an output have longer names, and file systems take 255."""
+
+
+def refuse_name(path: Path) -> None:
+    """Refuse a name under which no file, or none beside it, can be made."""
+    try:
+        length = len(path.name.encode())
+    except UnicodeEncodeError as err:
+        shown = os.fsencode(path).decode(errors="backslashreplace")
+        raise RefusedError(f"{shown}: a name that is not UTF-8", "choose another OUTPUT") from err
+    if length > _LONGEST_NAME:
+        raise RefusedError(
+            f"{path}: a name of {length} bytes, at most {_LONGEST_NAME} leave room for those of "
+            "the files beside it",
+            "choose a shorter one",
+        )
+
 
 def refuse_output(path: Path, overwrite: bool) -> None:
-    """Refuse an output that exists, is a folder, or has no folder to lie in."""
+    """Refuse an output that exists, is no file, or has no folder to lie in."""
+    refuse_name(path)
+    try:
+        path.exists()
+    except OSError as err:
+        raise RefusedError(f"{path}: {err.strerror}", "choose another OUTPUT") from err
     if path.is_dir():
         raise RefusedError(f"{path}: a folder", "give the name of the output file")
+    if path.exists() and not path.is_file():
+        raise RefusedError(f"{path}: a pipe or device, not a file", "choose another OUTPUT")
     if path.exists() and not overwrite:
         raise RefusedError(f"{path}: exists already", "choose another OUTPUT, or add --overwrite")
     if not path.parent.is_dir():
@@ -32,19 +57,19 @@ def refuse_same_file(source: Source, path: Path, aoi: str | None = None) -> None
             )
 
 
-def refuse_full_disk(folder: Path, raw_bytes: int, kept_bytes: int) -> None:
-    """Refuse when the disk has less room than finished parts and the output can take.
-
-    Either takes no more than the uncompressed output, `raw_bytes`; `kept_bytes` are there already.
-    """
-    needed = max(2 * raw_bytes - kept_bytes, 0)
+def refuse_full_disk(folder: Path, peak_bytes: int, kept_bytes: int) -> None:
+    """Refuse when the disk has less room than making an output takes, of which `kept_bytes` are there."""
+    needed = max(peak_bytes - kept_bytes, 0)
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise RefusedError(
-            f"{folder}: {free / 1e9:.2f} GB free, making the output takes up to "
-            f"{needed / 1e9:.2f} GB",
+            f"{folder}: {_size(free)} free, making the output takes up to {_size(needed)}",
             "free some space; --force goes on, as compression may save half of it",
         )
+
+
+def _size(num_bytes: int) -> str:
+    return f"{num_bytes / 1e9:.2f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.1f} MB"
 
 
 def remove_sidecars(path: Path) -> None:

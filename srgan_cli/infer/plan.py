@@ -19,6 +19,7 @@ from srgan_cli.infer.bands import (
     for_raster,
     narrow_dtype,
     sample_values,
+    undeclared_nodata,
 )
 from srgan_cli.infer.geometry import Box, Grid, round_up
 from srgan_cli.infer.halo import AFFORDABLE_PX, Budget, Halo, measured_halo
@@ -38,7 +39,7 @@ CORE_MULTIPLE_PX = 16
 _LEAST_CORE_PX = 8
 _STRETCH = 1.25
 """How much larger than the usual limit the side of a window may be where that saves much time."""
-_SEARCH_SHARE = 0.65
+_SEARCH_SHARE = 0.03
 """LR pixels that measuring the halo may put through the network, as a share of the scene's."""
 
 
@@ -127,11 +128,16 @@ def settle(source: Source, info: WeightsInfo, options: InferOptions) -> Settled:
     info = for_raster(info, source)
     warnings = [text for text in (warning, narrow_dtype(source, info.radiometry)) if text]
     sample = sample_values(source)
+    unsaid, value = undeclared_nodata(source, sample, info.radiometry)
+    if unsaid and not options.force:
+        raise RefusedError(unsaid, f"add --nodata {value:.9g}; --force takes it for a measurement")
     misfit = check_values(source, sample, info.radiometry)
     if misfit and not options.force:
         raise RefusedError(misfit, "use other weights or bands, or convert it; --force goes on")
     if misfit:
         warnings.append(misfit)
+    if unsaid:
+        warnings.append(unsaid)
     quantiser, output = _output(source, info, options)
     if options.qa_max_bias is not None and output.bands != len(source.bands):
         raise RefusedError(
@@ -156,24 +162,24 @@ def find_cut(
         RefusedError: The network cannot work in tiles, and the scene does not fit one.
     """
     batch, multiple = options.batch or 1, network.size_multiple
-    memory = Memory(settled.info.spec, network.device, batch)
-    limit = memory.largest_input_px
+    memory = network.memory(batch)
     # Of the whole scene, of which a part must get the bits.
     scene = (source.scene.height, source.scene.width)
     longest = max(scene)
-    fits = longest <= (options.tile_px or limit)
+    fits = memory.holds(scene) if options.tile_px is None else longest <= options.tile_px
     if fits and (source.is_whole or not _is_exact(field, options)):
         # Nothing is cut: the halo does not matter, as long as a part sees the whole scene.
         return Cut(round_up(longest, multiple), Halo(0, "whole"), None, batch)
     field_px = field()
     unaffordable = field_px is None or field_px > AFFORDABLE_PX
-    if options.tile_px is None and unaffordable and longest <= limit * _STRETCH:
+    less = (int(scene[0] / _STRETCH), int(scene[1] / _STRETCH))
+    if options.tile_px is None and unaffordable and memory.holds(less):
         # One larger window costs less than tiles with wide margins, and the measurement.
         return Cut(round_up(longest, multiple), Halo(0, "whole"), field_px, batch)
     halo = _halo(source, network, settled, field_px, options, memory)
     granule = math.lcm(CORE_MULTIPLE_PX, multiple)
     if options.tile_px is None:
-        core = memory.largest_core_px(scene, halo.px, network.enlarging_reach_px, granule)
+        core = memory.best_core_px(scene, halo.px, granule)
     else:
         core = round_up(options.tile_px, granule)
     return Cut(core, halo, field_px, batch)
@@ -201,6 +207,7 @@ def make_plan(source: Source, network: Network, settled: Settled, cut: Cut) -> P
         )
     ]
     parts = network.parting(window, (core[0], core[1]))
+    band_px = network.memory(cut.batch).band_px(window, (parts.height, parts.width))
     return Plan(
         grid=grid,
         halo=halo,
@@ -208,7 +215,7 @@ def make_plan(source: Source, network: Network, settled: Settled, cut: Cut) -> P
         quantiser=settled.quantiser,
         output=settled.output,
         batch=cut.batch,
-        parts=parts,
+        parts=parts.in_bands(band_px),
         warnings=tuple(warnings),
     )
 
@@ -233,8 +240,8 @@ def _output(
         )
     # NaN marks invalid pixels in floats; integers without a nodata value need a mask for them.
     integer = np.dtype(dtype).kind in "iu"
-    lost = nodata is None and integer and (source.is_float or source.is_cut_out)
-    mask = source.has_mask or lost
+    marks = source.is_float or source.is_cut_out or source.marks_without_value
+    mask = source.has_mask or (nodata is None and integer and marks)
     quantiser = Quantiser(dtype, info.radiometry, info.scale, nodata)
     shape = OutputShape(
         bands=info.spec.out_bands,

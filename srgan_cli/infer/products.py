@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from srgan_cli.data.rasters import UnreadableError, open_raster
 from srgan_cli.data.sentinel2 import PIXEL_M, Product, is_product, normal_name, read_product
 from srgan_cli.data.sentinel2_bands import REFLECTANCE, BandFile, open_together
 from srgan_cli.errors import RefusedError
+from srgan_cli.infer.archive import refuse_rotten
 
 _SUBDATASET = re.compile(r"SENTINEL2_L(?:1C|2A):(?P<place>.+):(?P<size>[126]0)m:EPSG_\d+")
 _IN_ZIP = r"/vsizip/\{?(.+?\.zip)\}?(?:/[^/]+\.SAFE)?(?:/MTD_MSIL\w+\.xml|/)?"
@@ -70,8 +72,19 @@ def open_input(path: str, wanted: Wanted) -> Opened:
     60 m) is opened with digital numbers as they are stored, nodata 0 and tags that give reflectance.
 
     Raises:
-        RefusedError: It is missing, cannot be opened, or does not have the bands that are wanted.
+        RefusedError: It is missing, cannot be opened, or does not have the bands that are wanted,
+            or lies in an archive and is damaged.
     """
+    opened = _open(path, wanted)
+    try:
+        refuse_rotten(path, opened.dataset.files)
+    except RefusedError:
+        opened.dataset.close()
+        raise
+    return opened
+
+
+def _open(path: str, wanted: Wanted) -> Opened:
     found = _SUBDATASET.fullmatch(path)
     if found:
         place = _product_of(found["place"])
@@ -100,8 +113,24 @@ def _open_folder(path: str) -> DatasetReader:
 def _refuse_absent(path: str) -> None:
     if not path:
         raise RefusedError("INPUT is an empty name", "give the path of a raster")
-    if not Path(path).exists() and ":" not in path:
-        raise RefusedError(f"{path}: no such file", "check the path of INPUT")
+    if path.lstrip().startswith("<"):
+        # The text of a VRT.
+        return
+    try:
+        mode = Path(path).stat().st_mode
+    except FileNotFoundError:
+        # With a colon it may be a name that only GDAL knows.
+        if ":" not in path:
+            raise RefusedError(f"{path}: no such file", "check the path of INPUT") from None
+        return
+    except (OSError, ValueError) as err:
+        why = err.strerror if isinstance(err, OSError) else str(err)
+        raise RefusedError(f"{path}: cannot be read: {why}", "check the path of INPUT") from err
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise RefusedError(
+            f"{path}: a pipe or device, where GDAL needs a file to seek in",
+            "write it to a file first",
+        )
 
 
 def _product_of(path: str) -> str:

@@ -137,10 +137,10 @@ class Quality:
         radiometry, scale = self._quantiser.radiometry, self._quantiser.scale
         with torch.inference_mode():
             means = F.avg_pool2d(torch.from_numpy(sr_core)[None], scale)[0].numpy()
-        means, lr = _of_valid(means, valid), _of_valid(lr_core, valid)
+        means, lr = np.nan_to_num(_of_valid(means, valid)), _of_valid(lr_core, valid)
         differences = radiometry.difference_to_stored((means - lr)[:, :, None])[:, :, 0]
         for band in range(len(self._names)):
-            of_valid = np.ascontiguousarray(differences[band], dtype=np.float32)
+            of_valid = np.nan_to_num(np.ascontiguousarray(differences[band], dtype=np.float32))
             exact = of_valid.astype(np.float64)
             self._sums[band] += _exact(float(exact.sum()))
             self._squares[band] += _exact(float(np.dot(exact, exact)))
@@ -155,6 +155,10 @@ class Quality:
             image = sr[band]
             # Almost always nothing is beyond, and two passes at the speed of memory tell so.
             if image.min() >= low and image.max() <= high:
+                continue
+            if valid.all():
+                self._beyond[band] += int(np.count_nonzero(image < low))
+                self._beyond[band] += int(np.count_nonzero(image > high))
                 continue
             beyond = (image < low) | (image > high)
             per_pixel = beyond.reshape(valid.shape[0], scale, valid.shape[1], scale)

@@ -68,7 +68,8 @@ class Quantiser:
         kind = np.dtype(self.dtype)
         # float32 counts to 2**24: enough for 16 bits, not for wider types.
         exact = np.float32 if kind.itemsize <= 2 or self.dtype == "float32" else np.float64
-        values = np.asarray(self.radiometry.to_stored(sr.astype(exact)))
+        with np.errstate(over="ignore"):
+            values = np.asarray(self.radiometry.to_stored(sr.astype(exact)))
         if not self.is_integer:
             return values.astype(kind, copy=False)
         np.rint(values, out=values)

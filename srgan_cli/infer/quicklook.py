@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import re
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -20,6 +23,7 @@ from srgan_cli.data.rasters import reason
 from srgan_cli.errors import RefusedError, SrganError
 from srgan_cli.files import whole_file, write_text
 from srgan_cli.infer.options import InferOptions
+from srgan_cli.infer.workshop import UNFINISHED
 
 MAX_SIDE_PX = 1024
 _CUT = (2, 98)
@@ -57,25 +61,59 @@ class Companions:
         """Of the files."""
         return tuple(path for path in (self.quicklook, self.style) if path is not None)
 
-    def make(self, output: Path) -> None:
-        """Look at the finished output and write them.
+    @contextmanager
+    def beside(self, output: Path, finished: Path) -> Iterator[None]:
+        """Make them of the finished file; the block gives it the output's name, and then they get theirs.
+
+        So a process that is killed does not leave an output without them, which the same command
+        would refuse to make again.
 
         Raises:
-            SrganError: The output cannot be read, or they cannot be written; it stays.
+            SrganError: The file cannot be read, or they cannot be written; the output stays.
         """
-        if not self.paths:
-            return
+        made: dict[Path, Path] = {}
+        trouble: Exception | None = None
         try:
-            look = look_at(output)
-            if self.quicklook is not None:
-                write_quicklook(self.quicklook, look)
-            if self.style is not None:
-                write_qgis_style(self.style, look)
+            made = self._made_of(finished)
         except (RasterioError, OSError) as err:
+            trouble = err
+        yield
+        try:
+            for temporary, path in made.items():
+                _move(temporary, path)
+        except OSError as err:
+            trouble = err
+        if trouble is not None:
             raise SrganError(
-                f"{output} is written; its quicklook or style is not: {reason(err)}",
+                f"{output} is written; its quicklook or style is not: {reason(trouble)}",
                 "check the disk and the folder, then run again with --overwrite",
-            ) from err
+            ) from trouble
+
+    def _made_of(self, finished: Path) -> dict[Path, Path]:
+        """Files in the folder of the finished one, and what they will be called."""
+        made: dict[Path, Path] = {}
+        if not self.paths:
+            return made
+        look = look_at(finished)
+        if self.quicklook is not None:
+            temporary = finished.with_name(f"{UNFINISHED}.png")
+            write_quicklook(temporary, look)
+            made[temporary] = self.quicklook
+        if self.style is not None:
+            temporary = finished.with_name(f"{UNFINISHED}.qml")
+            write_qgis_style(temporary, look)
+            made[temporary] = self.style
+        return made
+
+
+def _move(made: Path, path: Path) -> None:
+    try:
+        made.replace(path)
+    except OSError as err:
+        if err.errno != errno.EXDEV:
+            raise
+        with whole_file(path) as temporary:
+            shutil.copyfile(made, temporary)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from srgan_cli.infer.geometry import Box
 from srgan_cli.infer.options import InferOptions
 from srgan_cli.infer.products import Wanted, open_input
 
+_FLOAT64_EXACT = 2**53
 Mask = NDArray[np.bool_]
 Values = NDArray[np.float32]
 
@@ -131,6 +132,9 @@ class Source:
     def choose(self, bands: Sequence[int], nodata: float | None) -> None:
         """Settle the bands to read, and a nodata value beside what the raster itself says."""
         self.bands = tuple(bands)
+        if nodata is not None and self.dtype == "float32" and holds(np.dtype("float32"), nodata):
+            # As the pixels have it: 0.1, or -3.4028235e38, is another number in float64.
+            nodata = float(np.float32(nodata))
         self.nodata = self._own_nodata() if nodata is None else nodata
         # Of a mask and a nodata value GDAL looks at the mask alone.
         both = nodata is None and MaskFlags.per_dataset in self._flags and not self._alpha
@@ -148,8 +152,19 @@ class Source:
             self.nodata is not None
             or self.is_float
             or self._alpha > 0
+            or self._has_own_masks
             or self._flags != {MaskFlags.all_valid}
         )
+
+    @property
+    def marks_without_value(self) -> bool:
+        """Whether the raster has a way to mark pixels that gives no nodata value.
+
+        Masks of single bands, or a value of 64 bits that no float64 is equal to.
+        """
+        wide = any(np.dtype(self.dataset.dtypes[band - 1]).itemsize == 8 for band in self.bands)
+        hidden = MaskFlags.nodata in self._flags and wide
+        return self.nodata is None and (hidden or self._has_own_masks)
 
     @property
     def is_cut_out(self) -> bool:
@@ -161,6 +176,11 @@ class Source:
         return {flag for band in self.bands for flag in self.dataset.mask_flag_enums[band - 1]}
 
     @property
+    def _has_own_masks(self) -> bool:
+        """Whether a band has a mask that the others do not share, for which GDAL has no flag."""
+        return any(not self.dataset.mask_flag_enums[band - 1] for band in self.bands)
+
+    @property
     def _alpha(self) -> int:
         """Number of the alpha band that masks the chosen ones, or 0."""
         kinds = self.dataset.colorinterp
@@ -168,12 +188,12 @@ class Source:
         return 0 if number in self.bands else number
 
     def _own_nodata(self) -> float | None:
-        """The first chosen band's nodata value, unless its dtype cannot hold it."""
-        band = self.bands[0]
-        value = self.dataset.nodatavals[band - 1]
-        if value is None or not holds(np.dtype(self.dataset.dtypes[band - 1]), value):
-            return None
-        return float(value)
+        """The nodata value of the first chosen band that has one which its dtype can hold."""
+        for band in self.bands:
+            value = self.dataset.nodatavals[band - 1]
+            if value is not None and holds(np.dtype(self.dataset.dtypes[band - 1]), value):
+                return float(value)
+        return None
 
     def read(self, box: Box) -> tuple[Values, Mask]:
         """Stored values (bands, rows, cols) as float32 and valid pixels (rows, cols) of a box.
@@ -230,11 +250,13 @@ def fill_radius(halo_px: int) -> int:
 
 
 def holds(kind: np.dtype[Any], value: float) -> bool:
-    """Whether a dtype can hold the value."""
+    """Whether a dtype can hold the value; of integers no more than float64, in which GDAL has it."""
     if kind.kind == "f":
-        return not math.isfinite(value) or abs(value) <= float(np.finfo(kind).max)
+        with np.errstate(over="ignore"):
+            return not math.isfinite(value) or bool(np.isfinite(kind.type(value)))
     info = np.iinfo(kind)
-    return math.isfinite(value) and value == int(value) and info.min <= value <= info.max
+    low, high = max(info.min, -_FLOAT64_EXACT), min(info.max, _FLOAT64_EXACT)
+    return math.isfinite(value) and value == int(value) and low <= value <= high
 
 
 def _refuse_unusable(path: str, dataset: DatasetReader) -> None:

@@ -20,6 +20,8 @@ from srgan_cli.infer.parts import Part, load_parts, remove_parts
 from srgan_cli.infer.place import remove_sidecars
 from srgan_cli.lock import locked
 
+UNFINISHED = "writing.tif"
+"""What files begin with that are of no use once their process has ended."""
 _LOCK = "lock"
 _WRITER, _WAY_OUT = "srgan infer", "choose another OUTPUT"
 
@@ -31,9 +33,9 @@ class Workshop:
         self.folder = folder_of(output)
         self.assembled = self.folder / "assembled.tif"
         """All parts in one file, before it gets its name or becomes a COG."""
-        self.writing = self.folder / "writing.tif"
+        self.writing = self.folder / UNFINISHED
         """A file that is not finished."""
-        self.trial = self.folder / "writing.tif.cog"
+        self.trial = self.folder / f"{UNFINISHED}.cog"
         """A small one."""
 
     def resume(self, facts: Facts) -> tuple[Manifest | None, list[Part], list[str]]:
@@ -53,8 +55,8 @@ class Workshop:
 
     def remove_unfinished(self) -> None:
         """Remove what a killed process was writing."""
-        for path in self.folder.iterdir():
-            if is_temporary(path.name) or path.name.startswith(self.writing.name):
+        for path in self.folder.iterdir() if self.folder.is_dir() else ():
+            if is_temporary(path.name) or path.name.startswith(UNFINISHED):
                 path.unlink(missing_ok=True)
         remove_sidecars(self.assembled)
 

@@ -13,6 +13,7 @@ from srgan_cli.models.generator import Generator, upsample
 from srgan_cli.models.rrdbnet import RRDBNet
 from srgan_cli.models.spec import GeneratorSpec
 from srgan_cli.models.srresnet import SRResNetFlexible, SRResNetStandard
+from srgan_cli.models.steady import Conv2d
 from srgan_cli.models.stochastic import StochasticGenerator
 from srgan_cli.models.unet import UNetDiscriminator
 
@@ -59,7 +60,12 @@ def registry_name(spec: GeneratorSpec) -> str:
 
 def build_generator(spec: GeneratorSpec) -> Generator:
     """A freshly initialised generator; KeyError for a name that is not in `GENERATORS`."""
-    return GENERATORS[registry_name(spec)](spec)
+    generator = GENERATORS[registry_name(spec)](spec)
+    # On the grid of the SR, wherever in the scene a tile begins.
+    last = generator.last_layer()
+    if isinstance(last, Conv2d):
+        last.on_even_grid = spec.scale % 2 == 0
+    return generator
 
 
 def build_discriminator(config: RunConfig) -> nn.Module:

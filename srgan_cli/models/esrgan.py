@@ -32,10 +32,13 @@ class ESRGAN(Generator):
             icnr_upsamplers_(self)
         self.start_at_skip_()
 
-    def residual(self, lr: Tensor) -> Tensor:
+    def features(self, lr: Tensor) -> Tensor:
         first = self.conv_first(lr)
-        features = self.upsampler(first + self.conv_body(self.body(first)))
-        out: Tensor = self.conv_last(self.act(self.conv_hr(features)))
+        out: Tensor = first + self.conv_body(self.body(first))
+        return out
+
+    def enlarge(self, features: Tensor) -> Tensor:
+        out: Tensor = self.conv_last(self.act(self.conv_hr(self.upsampler(features))))
         return out
 
     def enlarging(self) -> list[nn.Module]:

@@ -50,9 +50,22 @@ class Generator(nn.Module):
         """
         return self.spec.small_kernel_size == 3
 
+    def features(self, lr: Tensor) -> Tensor:
+        """What the trunk makes of `lr`: (B, n_channels, h / size_multiple, w / size_multiple).
+
+        Sides that are no multiples are continued first.
+        """
+        raise NotImplementedError
+
+    def enlarge(self, features: Tensor) -> Tensor:
+        """SR, without the global skip, of features (B, n_channels, h, w), or of any part of them."""
+        raise NotImplementedError
+
     def residual(self, lr: Tensor) -> Tensor:
         """The network itself, without the global skip."""
-        raise NotImplementedError
+        height, width = (side * self.spec.scale for side in lr.shape[-2:])
+        sr = self.enlarge(self.features(lr))
+        return sr if sr.shape[-2:] == (height, width) else sr[..., :height, :width]
 
     def last_layer(self) -> nn.Conv2d:
         """The convolution that makes the output."""
@@ -63,7 +76,7 @@ class Generator(nn.Module):
         return list(self.get_submodule("body").children())
 
     def enlarging(self) -> list[nn.Module]:
-        """The layers that follow the last one on the trunk's grid, in the order in which they run."""
+        """The layers of `enlarge`, in the order in which they run."""
         raise NotImplementedError
 
     def enlarging_reach(self) -> int:

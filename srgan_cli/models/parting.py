@@ -2,14 +2,14 @@
 
 A tile needs its whole margin in the trunk, where a network looks far, but only a few pixels of it
 in the layers that enlarge: those are where most memory goes, and with small networks most time.
+They may also run on one band of rows after the other, so that the memory goes to the trunk instead.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F  # noqa: N812  # the name every PyTorch reader expects
@@ -28,6 +28,8 @@ class Parting:
     margin_px: int
     multiple_px: int
     """Parts start at multiples of it."""
+    band_px: int | None = None
+    """Rows that are enlarged at once, without their margins; a multiple of `multiple_px`; None = all."""
 
     def start(self, core_start: int, size: int, length: int) -> int:
         """Where the part begins that holds a core beginning at `core_start`.
@@ -37,6 +39,30 @@ class Parting:
         last = round_up(length, self.multiple_px) - size
         wanted = max(core_start - self.margin_px, 0) // self.multiple_px * self.multiple_px
         return min(wanted, last)
+
+    def in_bands(self, most_px: int) -> Parting:
+        """The same parts, with at most so many rows enlarged at once if that is possible.
+
+        Margins count; all bands have the same size.
+        """
+        if self.height <= most_px:
+            return replace(self, band_px=None)
+        kept = max((most_px - 2 * self.margin_px) // self.multiple_px * self.multiple_px, 1)
+        kept = max(kept, self.multiple_px)
+        even = round_up(math.ceil(self.height / math.ceil(self.height / kept)), self.multiple_px)
+        if even + 2 * self.margin_px >= self.height:
+            return replace(self, band_px=None)
+        return replace(self, band_px=even)
+
+    def bands(self) -> Iterator[tuple[int, int, int, int]]:
+        """First row and number of rows that are enlarged, first row and number that are kept of it."""
+        if self.band_px is None:
+            yield 0, self.height, 0, self.height
+            return
+        seen = self.band_px + 2 * self.margin_px
+        for row in range(0, self.height, self.band_px):
+            first = min(max(row - self.margin_px, 0), self.height - seen)
+            yield first, seen, row, min(self.band_px, self.height - row)
 
 
 def parting(generator: Generator, input_px: tuple[int, int], core_px: tuple[int, int]) -> Parting:
@@ -65,34 +91,37 @@ def forward_part(
 ) -> Tensor:
     """SR (B, C, height * scale, width * scale) of one part of each image of `lr` (B, C, h, w).
 
-    Where nothing within the margin is cut off by the part, the values are those of the whole
-    input's SR: on the CPU and in float32 to the last bit.
+    Contiguous, whatever the layout of `lr`. Where nothing within the margin is cut off by the part,
+    the values are those of the whole input's SR: on the CPU and in float32 to the last bit.
 
     Args:
         generator: In evaluation.
         lr: Network units.
-        parts: Their common size.
+        parts: Their common size, and the bands in which they are enlarged.
         starts: Row and column in LR pixels where each part begins.
     """
-    fold, scale = parts.multiple_px, generator.spec.scale
-    folded = [(row // fold, col // fold) for row, col in starts]
-    rows, cols = parts.height // fold, parts.width // fold
-
-    def cut(_module: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (_cut(inputs[0], folded, rows, cols), *inputs[1:])
-
-    hook = generator.enlarging()[0].register_forward_pre_hook(cut)
-    try:
-        sr = generator.residual(lr)
-    finally:
-        hook.remove()
-    if generator.spec.global_skip == "none":
-        return sr
-    skip = upsample(lr.float(), scale, generator.spec.global_skip)
-    below, right = (-side % fold * scale for side in lr.shape[-2:])
-    skip = F.pad(skip, (0, right, 0, below))
-    rows, cols = sr.shape[-2:]
-    return sr + _cut(skip, [(row * scale, col * scale) for row, col in starts], rows, cols)
+    fold, spec = parts.multiple_px, generator.spec
+    scale = spec.scale
+    features = generator.features(lr)
+    skip = None
+    if spec.global_skip != "none":
+        below, right = (-side % fold * scale for side in lr.shape[-2:])
+        skip = F.pad(upsample(lr.float(), scale, spec.global_skip), (0, right, 0, below))
+    shape = (lr.shape[0], spec.out_bands, parts.height * scale, parts.width * scale)
+    sr: Tensor | None = None
+    for first, seen, row, kept in parts.bands():
+        begun = [((top + first) // fold, left // fold) for top, left in starts]
+        band = generator.enlarge(_cut(features, begun, seen // fold, parts.width // fold))
+        band = band[..., (row - first) * scale : (row - first + kept) * scale, :]
+        if skip is not None:
+            begun = [((top + row) * scale, left * scale) for top, left in starts]
+            band = band + _cut(skip, begun, kept * scale, shape[-1])
+        if sr is None:
+            sr = torch.empty(shape, dtype=band.dtype, device=band.device)
+        sr[..., row * scale : (row + kept) * scale, :] = band
+    if sr is None:
+        raise ValueError(f"{parts} has no rows")
+    return sr
 
 
 def _cut(x: Tensor, starts: Sequence[tuple[int, int]], rows: int, cols: int) -> Tensor:

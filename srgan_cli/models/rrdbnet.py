@@ -87,15 +87,17 @@ class RRDBNet(Generator):
     def size_multiple(self) -> int:
         return self.spec.fold
 
-    def residual(self, lr: Tensor) -> Tensor:
-        height, width = (side * self.spec.scale for side in lr.shape[-2:])
+    def features(self, lr: Tensor) -> Tensor:
         first = self.conv_first(self.unshuffle(pad_to_multiple(lr, self.size_multiple)))
-        features = first + self.conv_body(self.body(first))
+        out: Tensor = first + self.conv_body(self.body(first))
+        return out
+
+    def enlarge(self, features: Tensor) -> Tensor:
         for stage in range(1, self.num_stages + 1):
             nearest = self.get_submodule(f"nearest{stage}")
             features = self.act(self.get_submodule(f"conv_up{stage}")(nearest(features)))
         out: Tensor = self.conv_last(self.act(self.conv_hr(features)))
-        return out[..., :height, :width]
+        return out
 
     def enlarging(self) -> list[nn.Module]:
         stages = [

@@ -74,9 +74,12 @@ class StandardTrunk(nn.Module):
         )
         self.conv_block3 = ConvBlock(width, spec.out_bands, large, norm=False, act=Tanh())
 
-    def forward(self, lr: Tensor) -> Tensor:
+    def features(self, lr: Tensor) -> Tensor:
         head = self.conv_block1(lr)
-        features = head + self.conv_block2(self.residual_blocks(head))
+        out: Tensor = head + self.conv_block2(self.residual_blocks(head))
+        return out
+
+    def enlarge(self, features: Tensor) -> Tensor:
         out: Tensor = self.conv_block3(self.subpixel_convolutional_blocks(features))
         return out
 
@@ -93,9 +96,11 @@ class SRResNetStandard(Generator):
             icnr_upsamplers_(self)
         self.start_at_skip_()
 
-    def residual(self, lr: Tensor) -> Tensor:
-        out: Tensor = self.net(lr)
-        return out
+    def features(self, lr: Tensor) -> Tensor:
+        return self.net.features(lr)
+
+    def enlarge(self, features: Tensor) -> Tensor:
+        return self.net.enlarge(features)
 
     def trunk(self) -> list[nn.Module]:
         return list(self.net.residual_blocks.children())
@@ -110,6 +115,11 @@ class SRResNetStandard(Generator):
         return layer
 
 
+def rrdb_growth(channels: int) -> int:
+    """Channels that every convolution of a dense block adds: OpenSR-SRGAN's rule."""
+    return max(16, channels // 3)
+
+
 def _block(spec: GeneratorSpec) -> nn.Module:
     width, kernel = spec.n_channels, spec.small_kernel_size
     if spec.block_type == "res":
@@ -119,7 +129,7 @@ def _block(spec: GeneratorSpec) -> nn.Module:
     if spec.block_type == "lka":
         return LKABlock(width, kernel)
     if spec.block_type == "rrdb":
-        return RRDB(width, max(16, width // 3))
+        return RRDB(width, rrdb_growth(width))
     raise KeyError(spec.block_type)
 
 
@@ -140,9 +150,12 @@ class SRResNetFlexible(Generator):
             icnr_upsamplers_(self)
         self.start_at_skip_()
 
-    def residual(self, lr: Tensor) -> Tensor:
+    def features(self, lr: Tensor) -> Tensor:
         head = self.head(lr)
-        features = head + self.body_tail(self.body(head))
+        out: Tensor = head + self.body_tail(self.body(head))
+        return out
+
+    def enlarge(self, features: Tensor) -> Tensor:
         out: Tensor = self.tail(self.upsampler(features))
         return out
 

@@ -28,19 +28,39 @@ class Conv2d(nn.Conv2d):
     adds up kernels of 3 x 3 and more in one order whatever the size of the image (of 7 x 7 and more
     between many channels only in the contiguous layout); pointwise ones it adds up differently at
     the end of an image. In float64 all orders agree to 1e-16; rounded to float32 they are equal.
+    Images narrower than the kernel reaches run in code of oneDNN's that keeps to no order; with more
+    of the zeros that are around them anyhow they do not.
     """
 
+    on_even_grid = False
+    """Whether every input begins at an even row and column of the image and has even sides."""
+
     def forward(self, x: Tensor) -> Tensor:
-        if folding_pays(self, x):
-            return folded_conv2d(x, self.weight, self.bias)
         if not _steady(self, x):
-            return super().forward(x)
+            return self._plain(x)
         if self.kernel_size == (1, 1):
             bias = None if self.bias is None else self.bias.double()
             return F.conv2d(x.double(), self.weight.double(), bias, groups=self.groups).float()
+        if self._is_narrow(x):
+            rows, cols = x.shape[-2:]
+            # Even, for the folded form.
+            reach = max(self.kernel_size) + 1
+            wide = F.pad(x, (0, max(reach - cols, 0), 0, max(reach - rows, 0)))
+            return self.forward(wide)[..., :rows, :cols]
         if x.shape[0] == 1 and x.numel() <= _SURELY_ONEDNN:
-            return super().forward(torch.cat([x, x]))[:1]
+            return self._plain(torch.cat([x, x]))[:1]
+        return self._plain(x)
+
+    def _plain(self, x: Tensor) -> Tensor:
+        if (self.training or self.on_even_grid) and folding_pays(self, x):
+            return folded_conv2d(x, self.weight, self.bias)
         return super().forward(x)
+
+    def _is_narrow(self, x: Tensor) -> bool:
+        """Whether an edge of the padding lies beyond the whole image, stride and dilation being 1."""
+        reach = max(self.kernel_size) // 2
+        inside = self.padding == tuple(side // 2 for side in self.kernel_size)
+        return min(x.shape[-2:]) < reach and inside and self.stride == self.dilation == (1, 1)
 
 
 class Sigmoid(nn.Module):

@@ -57,22 +57,28 @@ class StochasticGenerator(Generator):
         self.start_at_skip_()
 
     def draw_noise(self, lr: Tensor) -> Tensor:
-        """Noise (B, noise_dim) ~ N(0, I) for a batch."""
-        shape = (lr.shape[0], self.spec.noise_dim)
+        """Noise ~ N(0, I) for a batch: (B, noise_dim) in training, else (1, noise_dim) for all images.
+
+        One row, since a matrix product with several adds up in another order.
+        """
         if self.training:
+            shape = (lr.shape[0], self.spec.noise_dim)
             return torch.randn(shape, device=lr.device, dtype=lr.dtype)
         generator = torch.Generator().manual_seed(self.noise_seed)
-        one = torch.randn(1, self.spec.noise_dim, generator=generator)
-        return one.to(lr).expand(shape)
+        return torch.randn(1, self.spec.noise_dim, generator=generator).to(lr)
 
-    def residual(self, lr: Tensor, noise: Tensor | None = None) -> Tensor:
-        """The network with `noise` (B, noise_dim), drawn where it is not given."""
+    def features(self, lr: Tensor, noise: Tensor | None = None) -> Tensor:
+        """The trunk with `noise` (B or 1, noise_dim), drawn where it is not given."""
         z = self.draw_noise(lr) if noise is None else noise
         head = self.head(lr)
         features = head
         for block in self.body:
             features = block(features, z)
-        out: Tensor = self.tail(self.upsampler(head + self.body_tail(features)))
+        out: Tensor = head + self.body_tail(features)
+        return out
+
+    def enlarge(self, features: Tensor) -> Tensor:
+        out: Tensor = self.tail(self.upsampler(features))
         return out
 
     def enlarging(self) -> list[nn.Module]:

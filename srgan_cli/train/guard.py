@@ -9,9 +9,10 @@ from typing import Any, Final
 import numpy as np
 
 from srgan_cli.config import RunConfig
-from srgan_cli.diagnose.log import Series, build_log
+from srgan_cli.diagnose.log import build_log
 from srgan_cli.diagnose.report import SEVERITIES, Finding, NotChecked, Remedy, merge_causes
 from srgan_cli.diagnose.rules import RULES
+from srgan_cli.diagnose.series import Series
 from srgan_cli.errors import SrganError
 from srgan_cli.train.recorder import Recorder
 

@@ -128,6 +128,19 @@ def test_metadata_that_are_not_understood_are_never_guessed_around(tmp_path, cha
     assert str(root) in err.message
 
 
+def test_products_of_before_december_2016_are_told_from_damaged_ones(tmp_path):
+    root = tmp_path / "S2A_OPER_PRD_MSIL1C_PDMC_20160605T170255_R108_V20160605T102026.SAFE"
+    granule = "S2A_OPER_MSI_L1C_TL_EPA__20160605T113933_A004979_T32TQM_N02.02"
+    (root / "GRANULE" / granule / "IMG_DATA").mkdir(parents=True)
+    name = "S2A_OPER_MTD_SAFL1C_PDMC_20160605T170255_R108_V20160605T102026.xml"
+    (root / name).write_text("<n1/>")
+    for place in (root, zip_product(root)):
+        err = refused(place, RGBN)
+        assert not isinstance(err, UnreadableError)
+        assert f"{place} is in the format before December 2016, with many granules" in err.message
+        assert "gdalbuildvrt -separate" in err.hint
+
+
 def test_incomplete_products_are_unreadable_and_named(tmp_path):
     root, _ = make_product(tmp_path, bands=TEN_METRES)
     next(root.rglob("*B03_10m.jp2")).unlink()

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 from planted import PLANTED
 
-from srgan_cli.diagnose import Report, examine, read_run
+from srgan_cli.diagnose import Report, examine
 from srgan_cli.diagnose.log import RunLog
 
 
@@ -28,7 +28,7 @@ def diagnosed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Diagn
     def get(code: str) -> Diagnosed:
         if code not in made:
             folder = PLANTED[code].make(root / code)
-            log = read_run(folder)
+            log = PLANTED[code].read(folder)
             made[code] = Diagnosed(folder, log, examine(log))
         return made[code]
 

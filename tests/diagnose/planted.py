@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from planted_images import IMAGES
+from planted_logs import LOGS
 from synthetic_runs import Run, constant, write_folder
 
 from srgan_cli import runfolder as names
+from srgan_cli.config import load_config
+from srgan_cli.diagnose import read_run
+from srgan_cli.diagnose.log import RunLog
 
 Values = dict[str, float]
 Edit = Callable[[str, int, Values], Values]
@@ -33,6 +37,13 @@ class Planted:
     def make(self, path: Path) -> Path:
         """The run folder."""
         return self.write(path) if self.write else write_folder(self.run(), path)
+
+    def read(self, folder: Path) -> RunLog:
+        """The log of a folder that was made; another tool's with the configuration that `--config` names."""
+        log = read_run(folder)
+        if log.config is not None or log.form == "run folder":
+            return log
+        return replace(log, config=load_config(folder / "config.yaml").config, config_trouble="")
 
 
 def scaled(factor: float, *metrics: str, start: int = 0, stop: float = math.inf) -> Edit:
@@ -293,6 +304,6 @@ PLANTED: Final[Mapping[str, Planted]] = {
     ),
     "SYS06": Planted("a run that ran out of memory at step 900", write=_failed),
     "SYS04": Planted("a run that was killed at step 1400", write=_killed),
-    **{code: Planted(words, write=make) for code, (words, make) in IMAGES.items()},
+    **{code: Planted(words, write=make) for code, (words, make) in (LOGS | IMAGES).items()},
 }
-"""Code -> run. A code that is missing here says so on its page."""
+"""Code -> run."""

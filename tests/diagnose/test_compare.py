@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import jsonschema
 import numpy as np
 import pytest
 from synthetic_runs import Run, constant, write_csv, write_folder
+from test_html import Page
 
 from srgan_cli.diagnose import examine, read_run
 from srgan_cli.diagnose.compare import (
@@ -18,9 +20,12 @@ from srgan_cli.diagnose.compare import (
     compare_runs,
     paired_difference,
 )
+from srgan_cli.diagnose.compare_charts import common_phases, compared_panels
+from srgan_cli.diagnose.compare_html import comparison_html
 from srgan_cli.diagnose.compare_json import comparison_json, comparison_schema
 from srgan_cli.diagnose.compare_text import comparison_text
-from srgan_cli.diagnose.log import Series
+from srgan_cli.diagnose.log import build_log
+from srgan_cli.diagnose.series import Series
 
 Values = dict[str, float]
 
@@ -203,7 +208,82 @@ def test_json_is_what_its_schema_says(other: Run, tmp_path: Path) -> None:
 
 
 def test_several_runs_and_one_file(srgan, tmp_path: Path) -> None:
-    for option in ("--html-file", "--sarif", "--fix", "--config"):
+    for option in ("--sarif", "--fix", "--config"):
         code, out, err = srgan("diagnose", "a", "b", option, tmp_path / "file")
         assert (code, out) == (2, "")
         assert f"{option} is for one run, not for 2" in err
+
+
+def test_the_page_of_a_comparison_needs_the_name_of_a_file(srgan, tmp_path: Path) -> None:
+    for arguments, name in (((), "comparison.html"), (("--html", "cmp.html"), "cmp.html")):
+        code, out, err = srgan("diagnose", "a", "b", *(arguments or ("--html",)))
+        assert (code, out) == (2, "")
+        assert "--html writes into the folder of a run" in err
+        assert f"name the file: --html-file {name}" in err
+    second = write_folder(Run(steps=300), tmp_path / "b")
+    log = second / "metrics.jsonl"
+    code, _, err = srgan("diagnose", second, second, "--html-file", log, "--overwrite")
+    assert code == 2
+    assert "is what the diagnosis reads" in err
+
+
+def sound(text: str) -> None:
+    """Balanced tags, unique ids, links that lead somewhere, nothing from outside."""
+    page = Page(text)
+    assert len(page.ids) == len(set(page.ids))
+    assert {link.removeprefix("#") for link in page.links} <= set(page.ids)
+    assert not {"script", "link", "img"} & set(page.tags)
+
+
+def test_the_page_of_a_comparison(srgan, tmp_path: Path) -> None:
+    first = write_folder(run(), tmp_path / "a")
+    second = write_folder(
+        run(seed=1, pretrain=800, d_rate=2e-3, q=constant(0.9), edit=better(0.8)), tmp_path / "b<i>"
+    )
+    page = tmp_path / "cmp.html"
+    code, out, err = srgan("diagnose", first, second, "--html-file", page)
+    assert code == 1  # that of the second run
+    assert "B against A: better in l1, psnr" in out
+    assert f"wrote {page}" in err
+    text = page.read_text(encoding="utf-8")
+    sound(text)
+    assert "B against A: better in l1, psnr" in text
+    assert "<code>Optimizers.optim_d_lr</code></th><td>0.0001</td><td>0.002</td>" in text
+    assert '<a href="#doc-GAN01">GAN01</a></th><td>not found</td>' in text
+    assert 'id="doc-GAN01"' in text
+    assert "b<i>" not in text
+    assert "b&lt;i&gt;" in text
+    titles = re.findall(r"<figcaption>([^<]+)</figcaption>", text)
+    assert titles[:2] == ["Validation l1", "Validation psnr"]
+    assert {"Content loss", "Learning rate of the discriminator"} <= set(titles)
+    assert "B: first adversarial step at step 800" in text
+    assert len(text) < 3e6
+    code, _, err = srgan("diagnose", first, second, "--html-file", page)
+    assert code == 2
+    assert "cmp.html exists" in err
+
+
+def test_the_page_says_why_runs_do_not_compare(tmp_path: Path) -> None:
+    paths = [
+        write_folder(Run(steps=800), tmp_path / "a"),
+        write_csv(Run(pretrain=5000, steps=400), tmp_path / "b.csv"),
+        *(write_folder(Run(steps=800, seed=seed), tmp_path / f"r{seed}") for seed in range(3)),
+    ]
+    logs = [read_run(path) for path in paths]
+    text = comparison_html(compare_runs(logs, [examine(log) for log in logs]), logs)
+    sound(text)
+    assert "Not compared: " in text
+    assert "never left pretraining" in text
+    assert "a CSV log comes without a configuration" in text
+    assert "The first 4 runs are drawn." in text
+    assert len(compared_panels(logs, "ABCDE")[0].curves) == 4
+
+
+def test_curves_that_no_run_has_are_left_out() -> None:
+    logs = [
+        build_log({"val_metrics/l1": Series(steps, steps / 10.0)}, source="x", form="CSV log")
+        for steps in (np.arange(5), np.arange(7))
+    ]
+    (panel,) = compared_panels(logs, "AB")
+    assert [curve.label for curve in panel.curves] == ["A", "B"]
+    assert common_phases(logs).last == 6

@@ -551,21 +551,3 @@ def test_nothing_learned(tmp_path: Path) -> None:
     for report in both(Run(edit=flat, g_rate=1e-8, d_rate=5e-9), tmp_path):
         assert "without a trend" in only(report, "FIT03").message
         assert only(report, "FIT03").remedy[0].new == 1e-4
-
-
-@pytest.mark.parametrize(("share", "severity"), [(0.4, "info"), (0.7, "warn")])
-def test_waiting_for_data(share: float, severity: str, tmp_path: Path) -> None:
-    found = only(diagnose_run(write_folder(Run(wait=share), tmp_path / "run")), "SYS01")
-    assert found.severity == severity
-    assert "is waiting for the next batch" in found.message
-    assert found.remedy[0].new == 4
-
-
-def test_slowdown(tmp_path: Path) -> None:
-    def slow(kind: str, step: int, values: Values) -> Values:
-        if names.STEP_SECONDS in values and step > 1600:
-            values[names.STEP_SECONDS] *= 5
-        return values
-
-    found = only(diagnose_run(write_folder(Run(edit=slow), tmp_path / "run")), "SYS02")
-    assert "5.0 times as long as before" in found.message

@@ -1,7 +1,8 @@
-"""Memorising, generalising, memory, validation time, failures and holes in the log."""
+"""Memorising, generalising, waiting, slowing down, memory, validation time, failures and holes in the log."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -173,3 +174,70 @@ def test_clipped_steps_are_counted(norm: float, share: float, told: bool, tmp_pa
     assert ("NUM06" in codes(report)) == told
     if told:
         assert "above gradient_clip_val 1 in 95% of the steps" in only(report, "NUM06").message
+
+
+@pytest.mark.parametrize(("share", "severity"), [(0.4, "info"), (0.7, "warn")])
+def test_waiting_for_data(share: float, severity: str, tmp_path: Path) -> None:
+    found = only(diagnose_run(write_folder(Run(wait=share), tmp_path / "run")), "SYS01")
+    assert found.severity == severity
+    assert "is waiting for the next batch" in found.message
+    assert found.remedy[0].new == 4
+
+
+def slower(compute: float, wait: float) -> Callable[[str, int, Values], Values]:
+    """So many times as long from step 1600 on, computing and waiting, which is a tenth of the step."""
+
+    def edit(kind: str, step: int, values: Values) -> Values:
+        if names.STEP_SECONDS in values:
+            seconds = values[names.STEP_SECONDS]
+            late = step > 1600
+            waiting = 0.1 * seconds * (wait if late else 1)
+            values[names.DATA_SECONDS] = waiting
+            values[names.STEP_SECONDS] = waiting + 0.9 * seconds * (compute if late else 1)
+        return values
+
+    return edit
+
+
+def test_a_slower_machine_is_a_note(tmp_path: Path) -> None:
+    report = diagnose_run(write_folder(Run(edit=slower(5, 5)), tmp_path / "run"))
+    found = only(report, "SYS02")
+    assert found.severity == "info"
+    assert "5.0 times as long as before" in found.message
+    assert "not because of the data" in found.message
+    assert keys(found) == ["the machine"]
+    assert not report.reaches("warn")
+
+
+def test_data_that_come_slower_are_a_warning(tmp_path: Path) -> None:
+    report = diagnose_run(write_folder(Run(edit=slower(1, 31)), tmp_path / "run"))
+    found = only(report, "SYS02")
+    assert found.severity == "warn"
+    assert "of what was added is waiting for data" in found.message
+    assert found.evidence["waiting_share"] == pytest.approx(1.0, abs=0.05)
+    assert (keys(found), found.remedy[0].new) == (["Data.num_workers"], 4)
+
+
+@pytest.mark.parametrize(("wait", "severity"), [(14, "info"), (17, "warn")])
+def test_the_larger_part_decides_why_steps_are_slower(
+    wait: float, severity: str, tmp_path: Path
+) -> None:
+    report = diagnose_run(write_folder(Run(edit=slower(2.6, wait)), tmp_path / "run"))
+    assert only(report, "SYS02").severity == severity
+
+
+def test_without_the_time_of_data_a_slowdown_is_a_note(tmp_path: Path) -> None:
+    def edit(kind: str, step: int, values: Values) -> Values:
+        values = slower(5, 5)(kind, step, values)
+        values.pop(names.DATA_SECONDS, None)
+        return values
+
+    found = only(diagnose_run(write_folder(Run(edit=edit), tmp_path / "run")), "SYS02")
+    assert found.severity == "info"
+    assert found.message.endswith("s)")
+
+
+def test_steps_that_are_hardly_slower_say_nothing(tmp_path: Path) -> None:
+    report = diagnose_run(write_folder(Run(edit=slower(1.8, 1.8)), tmp_path / "run"))
+    assert "SYS02" in report.checked
+    assert "SYS02" not in {found.code for found in report.findings}

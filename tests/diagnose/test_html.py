@@ -21,11 +21,12 @@ from srgan_cli import runfolder as names
 from srgan_cli.diagnose import examine, read_run
 from srgan_cli.diagnose.charts import BUILDERS, panel_for, panels_of
 from srgan_cli.diagnose.html import report_html
-from srgan_cli.diagnose.log import RunLog, Series, build_log
+from srgan_cli.diagnose.log import RunLog, build_log
 from srgan_cli.diagnose.panels import envelope, make_curve, phases_of
 from srgan_cli.diagnose.plots import draw
 from srgan_cli.diagnose.previews import MAX_BYTES, last_pictures
 from srgan_cli.diagnose.rules import RULES
+from srgan_cli.diagnose.series import Series
 
 VOID = {"meta", "img", "path", "use", "br", "link"}
 

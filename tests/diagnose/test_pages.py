@@ -72,8 +72,7 @@ def test_a_planted_fault_is_found_and_its_page_is_up_to_date(code: str, diagnose
 def test_a_code_without_an_example_says_so() -> None:
     without = code_pages({})
     assert all("There is no example of this code yet." in text for text in without.values())
-    for code in set(CODES) - set(PLANTED):
-        assert page(code) == without[f"{code}.md"], AGAIN
+    assert set(CODES) == set(PLANTED), "every code has an example"
 
 
 def test_a_new_rule_gets_its_page_by_itself() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,7 @@ RULE = strict(
     shortDescription=TEXT,
     fullDescription=TEXT,
     help=TEXT,
+    helpUri={"type": "string", "pattern": r"^https?://[^\s]+$"},
     properties=BAG,
 )
 PLACE = strict(
@@ -141,6 +144,37 @@ def test_a_finding_stands_at_the_line_of_its_key(tmp_path: Path) -> None:
     lines = (folder / "config.yaml").read_text(encoding="utf-8").splitlines()
     assert "optim_d_lr" in lines[place["region"]["startLine"] - 1]
     assert "- Optimizers.optim_d_lr: 0.002 -> 0.0001" in result["message"]["text"]
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        (
+            ["Documentation, https://example.org/docs/"],
+            "https://example.org/docs/diagnosis/GAN01.md",
+        ),
+        (["Repository, https://example.org/srgan"], None),
+        ([], None),
+        (None, None),
+    ],
+)
+def test_rules_name_their_pages(
+    given: list[str] | None, wanted: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def metadata(name: str) -> Message:
+        if given is None:
+            raise importlib.metadata.PackageNotFoundError(name)
+        found = Message()
+        for line in given:
+            found["Project-URL"] = line
+        return found
+
+    monkeypatch.setattr(importlib.metadata, "metadata", metadata)
+    run = valid(report_sarif(diagnose_run(faulty(tmp_path / "run")), None, tmp_path))
+    rules = {rule["id"]: rule for rule in run["tool"]["driver"]["rules"]}
+    assert rules["GAN01"].get("helpUri") == wanted
+    root = Path(__file__).parents[2]
+    assert all((root / rule["properties"]["page"]).is_file() for rule in rules.values())
 
 
 def test_rules_are_found_by_their_index(tmp_path: Path) -> None:

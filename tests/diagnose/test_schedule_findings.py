@@ -13,9 +13,11 @@ from test_findings import Values, both, falling, keys, only
 
 from srgan_cli import runfolder as names
 from srgan_cli.diagnose import Finding, NotChecked, Report, diagnose_run, examine, read_run
-from srgan_cli.diagnose.log import RunLog
+from srgan_cli.diagnose.log import RunLog, build_log
 from srgan_cli.diagnose.rules_ema import ema03, ema04
 from srgan_cli.diagnose.rules_monitor import sch12, sch14
+from srgan_cli.diagnose.rules_plan import sch16
+from srgan_cli.diagnose.series import Series
 
 
 def folder(run: Run, tmp_path: Path) -> Report:
@@ -338,3 +340,20 @@ def test_a_single_small_spike_is_a_note(tmp_path: Path) -> None:
     assert found.severity == "info"
     assert "one spike of train_metrics/l1" in found.message
     assert "at step 1000" in found.message
+
+
+def test_a_long_ramp_in_every_step_follows_its_plan(tmp_path: Path) -> None:
+    def weights(shape: str) -> RunLog:
+        run = Run(steps=30_000, pretrain=500, ramp=25_000, plan={"ramp_shape": shape})
+        schedule, steps = run.schedule, np.arange(run.steps)
+        weight = np.array([schedule.at(int(step)).adv_weight for step in steps])
+        config = read_run(
+            write_folder(dataclasses.replace(run, stop_at=100), tmp_path / shape)
+        ).config
+        columns = {names.ADV_WEIGHT: Series(steps, weight)}
+        return build_log(columns, source=shape, form="run folder", config=config)
+
+    assert sch16(weights("cosine")) is None
+    found = sch16(weights("linear"))
+    assert isinstance(found, Finding)
+    assert "adv_loss_weight at step" in found.message

@@ -269,12 +269,32 @@ def test_another_lr_is_refused(tmp_path: Path) -> None:
         with pytest.raises(RefusedError, match=words):
             diagnose_raster(sr, 4, path)
 
-    with_lr("4 times .* are 668 x 576", write(tmp_path / "a.tif", lr[:, :, 1:]))
+    beyond = "reaches beyond .*columns 0 to 167 and rows 0 to 143 of an image of 167 x 144 px"
+    with_lr(beyond, write(tmp_path / "a.tif", lr[:, :, 1:]))
     with_lr("has 2 bands, .* has 1", write(tmp_path / "b.tif", lr[:1]))
     with_lr("does not lie on the pixel grid", write(tmp_path / "c.tif", lr, crs="EPSG:32632"))
     other = from_origin(500005, 4000000, 10, 10)
-    with_lr("does not lie on the pixel grid", write(tmp_path / "d.tif", lr, transform=other))
+    off = r"off it by 2 px .*\[2.5, 0, 500000, .* and \[10, 0, 500005, "
+    with_lr(
+        f"does not lie on the pixel grid .*{off}", write(tmp_path / "d.tif", lr, transform=other)
+    )
     with_lr("does not exist", tmp_path / "none.tif")
+
+
+def test_a_part_of_the_lr_is_enough(tmp_path: Path) -> None:
+    image = scene(5)
+    whole = write(tmp_path / "lr.tif", lr_of(image, 4))
+    part = image[:, 100:520, 60:640]
+    corner = from_origin(500000 + 60 * 2.5, 4000000 - 100 * 2.5, 2.5, 2.5)
+    sr = write(tmp_path / "sr.tif", part, 4, transform=corner)
+    report = diagnose_raster(sr, 4, whole)
+    assert {"IMG05", "IMG10"} <= set(report.checked)
+    assert not report.findings
+    assert "it was made of columns 15 to 159 and rows 25 to 129 of the LR raster" in report.notes
+    # One LR pixel further on is another ground: the image seems shifted.
+    moved = from_origin(500000 + 64 * 2.5, 4000000 - 100 * 2.5, 2.5, 2.5)
+    wrong = write(tmp_path / "moved.tif", part, 4, transform=moved)
+    assert "IMG10" in {f.code for f in diagnose_raster(wrong, 4, whole).findings}
 
 
 def test_a_small_image_is_not_judged_by_its_grid(tmp_path: Path) -> None:
@@ -282,6 +302,16 @@ def test_a_small_image_is_not_judged_by_its_grid(tmp_path: Path) -> None:
     assert report.verdict == "too small to judge its grid by: nothing else is wrong with it"
     reasons = {s.code: s.reason for s in report.not_checked}
     assert "too small to tell a street from an artefact" in reasons["IMG01"]
+
+
+def test_a_pattern_that_few_tiles_cannot_confirm_is_not_called_absent(tmp_path: Path) -> None:
+    """Five rows and columns of tiles have too few shifts by one pixel to exclude chance."""
+    sr = BENCHMARK.planted(scene()[:, :300, :300], 2, 0.05, 0)
+    report = diagnose_raster(write(tmp_path / "sr.tif", sr), 8)
+    assert not report.findings
+    words = report.overview.images
+    assert words.startswith("no checkerboard beyond chance (4.8"), words
+    assert ", 25 tiles, z 4." in words
 
 
 def test_an_odd_size_is_noted(tmp_path: Path) -> None:

@@ -162,6 +162,38 @@ def _compare(path: Path, rows: list[Any], columns: list[str]) -> None:
         assert values(log, name) == finite
 
 
+def test_rows_with_as_many_but_other_keys_are_told_apart(tmp_path: Path) -> None:
+    a, b = {"step": 0, "a": 1.0, "b": 2.0}, {"step": 1, "b": 3.0, "c": 4.0}
+    swapped = {"c": 6.0, "b": 5.0, "step": 2}
+    event = {"kind": "event", "step": 3, "event": "end"}
+    train = {"kind": "train", "step": 3, "a": 7.0}
+    path = tmp_path / "log.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in (a, b, swapped, event, train)))
+    log = read_run(path)
+    assert values(log, "a") == [(0, 1.0), (3, 7.0)]
+    assert values(log, "b") == [(0, 2.0), (1, 3.0), (2, 5.0)]
+    assert values(log, "c") == [(1, 4.0), (2, 6.0)]
+    assert [event["event"] for event in log.events] == ["end"]
+
+
+def test_a_value_that_takes_several_lines_is_no_row(tmp_path: Path) -> None:
+    lines = ['{"step": 0, "a": 1}', "[1", "2]", '{"step": 1, "a": 2}']
+    path = tmp_path / "log.jsonl"
+    path.write_text("\n".join(lines) + "\n")
+    log = read_run(path)
+    assert values(log, "a") == [(0, 1.0), (1, 2.0)]
+    assert log.reading.num_unusable == 2
+
+
+def test_words_in_a_table_are_no_numbers(tmp_path: Path) -> None:
+    lines = ["step,a,b", "0,1e3,true", "1,2E-3,null", "2,-.5,", "3,[4],5", "4,e,6"]
+    path = tmp_path / "log.csv"
+    path.write_text("\n".join(lines) + "\n")
+    log = read_run(path)
+    assert values(log, "a") == [(0, 1000.0), (1, 0.002), (2, -0.5)]
+    assert values(log, "b") == [(3, 5.0), (4, 6.0)]
+
+
 # Resumes and processes
 
 

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from test_findings import keys, only
 
-from srgan_cli.data.radiometry import Radiometry
+from srgan_cli.data.radiometry import RADIOMETRIES, Radiometry
 from srgan_cli.diagnose.probe import diagnose_weights, gain_indices, smooth_fields
 from srgan_cli.errors import RefusedError
 from srgan_cli.models import GeneratorSpec, build_generator
@@ -168,6 +169,84 @@ def test_through_the_command_line(tmp_path: Path, srgan: Any) -> None:
     assert "this generator has a problem: 1 error" in out
     code, out, _ = srgan("diagnose", path, "--json")
     assert json.loads(out)["extent"] == "SRResNet, 2 bands, scale 4, step 7"
+
+
+def checkpoints(folder: Path, generator: Generator) -> dict[str, Path]:
+    """The weights as other tools save them: OpenSR-SRGAN, BasicSR, and tensors alone."""
+    state = {name: tensor.clone() for name, tensor in generator.state_dict().items()}
+    wrapped = {f"generator.{name}": tensor for name, tensor in state.items()}
+    torch.save(
+        {"state_dict": wrapped, "pytorch-lightning_version": "2.4.0", "global_step": 14},
+        folder / "peer.ckpt",
+    )
+    torch.save({"params_ema": state}, folder / "basicsr.pth")
+    save_file(state, folder / "alone.safetensors")
+    return {
+        "Lightning": folder / "peer.ckpt",
+        "params_ema": folder / "basicsr.pth",
+        "state dict": folder / "alone.safetensors",
+    }
+
+
+def test_checkpoints_of_other_tools_are_judged_as_weights_files_are(
+    tmp_path: Path, srgan: Any
+) -> None:
+    torch.manual_seed(3)
+    generator = build_generator(spec_of(use_icnr=False))
+    radiometry = RADIOMETRIES["normalise_10k"]
+    wanted = only(
+        diagnose_weights(write(tmp_path / "w.safetensors", generator, radiometry)), "IMG01"
+    )
+    for words, path in checkpoints(tmp_path, generator).items():
+        code, out, err = srgan("diagnose", path, "--json")
+        assert code == 1, err
+        report = json.loads(out)
+        found = next(one for one in report["findings"] if one["code"] == "IMG01")
+        assert found["evidence"]["amplitude"] == pytest.approx(wanted.evidence["amplitude"])
+        assert report["extent"].startswith("SRResNet, 2 bands, scale 4, step ")
+        assert words in report["notes"][0]
+        average = words == "params_ema"
+        kept = "its moving average" if average else "its weights as trained"
+        assert report["notes"][0].endswith(kept)
+        assert any(
+            note.startswith("assumed, as `srgan import` does: ")
+            and "radiometry normalise_10k" in note
+            for note in report["notes"]
+        )
+
+
+def test_the_configuration_of_a_checkpoint_is_taken(tmp_path: Path, srgan: Any) -> None:
+    torch.manual_seed(3)
+    path = checkpoints(tmp_path, build_generator(spec_of(use_icnr=False)))["Lightning"]
+    config = tmp_path / "their.yaml"
+    config.write_text("Model: {in_bands: 2}\nData: {normalization: sen2_stretch_10k}\n")
+    code, out, err = srgan("diagnose", path, "--config", config, "--json")
+    assert code == 1, err
+    assert "radiometry" not in " ".join(json.loads(out)["notes"])
+    config.write_text("Model: {in_bands: 5}\n")
+    code, _, err = srgan("diagnose", path, "--config", config)
+    assert code == 2
+    assert "Model.in_bands is 5, the checkpoint has 2" in err
+
+
+def test_what_is_no_checkpoint_is_refused(tmp_path: Path, srgan: Any) -> None:
+    def refused(words: str, *arguments: object) -> None:
+        code, out, err = srgan("diagnose", *arguments)
+        assert (code, out) == (2, "")
+        assert words in " ".join(err.split())
+
+    refused("no such file", tmp_path / "none.ckpt")
+    (tmp_path / "torn.pth").write_bytes(b"torn")
+    refused("damaged or not a checkpoint", tmp_path / "torn.pth")
+    torch.save({"state_dict": {}, "hyper_parameters": Path("x")}, tmp_path / "objects.ckpt")
+    refused("loading them can run code", tmp_path / "objects.ckpt")
+    path = checkpoints(tmp_path, build_generator(spec_of()))["Lightning"]
+    refused("is no raster, so --scale and --lr say nothing", path, "--lr", path)
+    refused("is no log, so --watch says nothing", path, "--watch")
+    refused("--html is for the log of a training", path, "--html")
+    own = write(tmp_path / "w.safetensors", build_generator(spec_of()))
+    refused("is no log, so --config says nothing", own, "--config", path)
+    refused("is no raster, so --scale and --lr say nothing", own, "--scale", 4)
 
 
 def test_a_run_is_diagnosed_without_torch_and_rasterio(tmp_path: Path) -> None:

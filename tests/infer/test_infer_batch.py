@@ -199,7 +199,14 @@ def test_what_was_made_of_something_else_is_refused_or_remade(
     os.utime(tmp_path / "a.tif")
     changed = run_batch(model, three(), no_progress)
     assert "was made with another input_state" in changed[0].message
-    assert states(model, three(overwrite=True)) == ["done", "failed", "done"]
+    assert states(model, three(overwrite=True)) == ["done", "failed", "skipped"]
+    assert states(model, three(overwrite=True)) == ["skipped", "failed", "skipped"]
+    assert states(model, three(overwrite=True, resume=False)) == ["done", "failed", "done"]
+    place = status_path(tmp_path / "sr" / "c.tif")
+    old = json.loads(place.read_text())
+    old["result"]["version"] = "0.0.1"
+    place.write_text(json.dumps(old))
+    assert states(model, three(overwrite=True)) == ["skipped", "failed", "done"]
     model.sha256 = "1" * 64
     assert "another weights" in run_batch(model, three(), no_progress)[0].message
 

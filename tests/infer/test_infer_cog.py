@@ -188,7 +188,7 @@ def test_a_cog_that_cannot_be_made_loses_nothing(
             model.infer_file(source, out, tiles)
     assert "16 of 16 tiles are kept" in caught.value.hint
     assert caught.value.exit_code == 1
-    monkeypatch.setattr(type(model.generator), "residual", None)
+    monkeypatch.setattr(type(model.generator), "features", None)
     assert model.infer_file(source, out, tiles).num_tiles == 16
 
 
@@ -201,7 +201,7 @@ def test_what_gdal_does_not_take_is_refused_before_the_first_tile(
     format_: str,
 ) -> None:
     model = make_model()
-    monkeypatch.setattr(type(model.generator), "residual", None)
+    monkeypatch.setattr(type(model.generator), "features", None)
     for words, given in {
         "--co COMPRESS=GUESSED: 'GUESSED' is an unexpected value": {"COMPRESS": "GUESSED"},
         "--co BLOKSIZE=LZW: .* does not support creation option BLOKSIZE": {"BLOKSIZE": "LZW"},

@@ -214,3 +214,24 @@ def test_a_network_may_make_other_bands_than_it_takes(
     assert (found["bands"], found["num_bands"]) == ([1, 2, 3, 4], 3)
     with rasterio.open(out) as written:
         assert written.count == 3
+
+
+def test_an_interruption_before_the_first_tile_names_the_command(
+    srgan: Callable,
+    make_model: Callable[..., Model],
+    save_model: Callable[[Model], Path],
+    make_raster: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    weights, source, out = save_model(make_model()), make_raster(), tmp_path / "out.tif"
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Model, "source", interrupted)
+    code, stdout, err = srgan("infer", source, out, "-w", weights, "--restart")
+    assert (code, stdout) == (130, "")
+    assert "stopped by SIGINT before the first tile" in err
+    assert err.rstrip().endswith(f"again: srgan infer {source} {out} -w {weights}")
+    assert not out.with_name("out.tif.srgan").exists()

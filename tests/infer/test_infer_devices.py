@@ -39,7 +39,7 @@ def short_of_memory(
     monkeypatch: pytest.MonkeyPatch, model: Model, fits: Callable[[tuple[int, ...]], bool], err: str
 ) -> list[tuple[int, ...]]:
     """The network raises for inputs that do not fit; the shapes that ran."""
-    forward, ran = type(model.generator).residual, []
+    forward, ran = type(model.generator).features, []
 
     def limited(generator: Any, lr: torch.Tensor) -> torch.Tensor:
         shape = tuple(lr.shape)
@@ -48,7 +48,7 @@ def short_of_memory(
         ran.append(shape)
         return forward(generator, lr)
 
-    monkeypatch.setattr(type(model.generator), "residual", limited)
+    monkeypatch.setattr(type(model.generator), "features", limited)
     return ran
 
 

@@ -89,10 +89,11 @@ def test_odd_shapes_have_the_same_bytes_for_every_tile_size(
 
 
 @pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("network", ["res", "rcab", "lka", "stochastic"])
 def test_the_batch_size_changes_nothing(
-    make_model: Callable[..., Model], make_raster: Callable[..., Path]
+    make_model: Callable[..., Model], make_raster: Callable[..., Path], network: str
 ) -> None:
-    model = make_model()
+    model = make_model(**NETWORKS[network])
     source = make_raster(height=90, width=90)
     one = run(model, source, InferOptions(tile_px=16))[1]
     np.testing.assert_array_equal(run(model, source, InferOptions(tile_px=16, batch=4))[1], one)

@@ -82,6 +82,24 @@ def test_commands_that_make_no_sense(
     assert "fix: " in err
 
 
+def test_warnings_of_a_scene_are_one_line_each(
+    srgan: Callable, make_model: Callable[..., Model], save_model: Callable, make_raster: Callable,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    weights = save_model(make_model(names=("B04", "B08")))
+    source = make_raster("a.tif", height=20, width=20)
+    with rasterio.open(source, "r+") as opened:
+        opened.descriptions = ("one", "two")
+    batch = ("infer", "--manifest", tmp_path / "list.txt", "--out-dir", tmp_path / "sr")
+    (tmp_path / "list.txt").write_text("a.tif\n")
+    code, stdout, err = srgan(*batch, "-w", weights)
+    assert (code, stdout) == (0, f"{tmp_path / 'sr' / 'a.tif'}\n")
+    (line,) = (line for line in err.splitlines() if line.startswith("warning"))
+    assert f"{source}: bands are taken in their order: the raster names them one, two" in line
+    _, _, err = srgan(*batch, "-w", weights)
+    assert "warning" not in err
+
+
 def test_weights_are_needed(srgan: Callable) -> None:
     code, _, err = srgan("infer", "in.tif", "out.tif")
     assert code == 2

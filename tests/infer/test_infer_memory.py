@@ -1,26 +1,36 @@
-"""Tiles are as large as the memory allows, and no larger."""
+"""Tiles are as large as is best, and no larger than the memory allows."""
 
 from __future__ import annotations
 
+import math
+from functools import cache
+
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from srgan_cli.infer.geometry import Grid
 from srgan_cli.infer.memory import Memory
-from srgan_cli.models import GeneratorSpec
+from srgan_cli.models import Generator, GeneratorSpec, build_generator
 
 
-def memory(channels: int = 64, scale: int = 4, batch: int = 1) -> Memory:
+@cache
+def generator(channels: int, scale: int, blocks: int = 1) -> Generator:
     spec = GeneratorSpec(
         model_type="SRResNet", block_type="res", in_bands=4, out_bands=4, scale=scale,
-        n_channels=channels, n_blocks=16, large_kernel_size=9, small_kernel_size=3,
+        n_channels=channels, n_blocks=blocks, large_kernel_size=9, small_kernel_size=3,
         growth_channels=32,
     )  # fmt: skip
-    return Memory(spec, torch.device("cpu"), batch)
+    return build_generator(spec)
+
+
+def memory(channels: int = 64, scale: int = 4, batch: int = 1, blocks: int = 1) -> Memory:
+    return Memory(generator(channels, scale, blocks), torch.device("cpu"), batch)
 
 
 def test_the_default_network_gets_large_tiles() -> None:
-    assert 224 <= memory().largest_core_px((10980, 10980), 40, 3, 16) <= 288
+    assert memory(blocks=16).best_core_px((10980, 10980), 40, 16) >= 256
     assert memory().largest_window_px > 2 * memory().largest_input_px
 
 
@@ -31,21 +41,36 @@ def test_the_default_network_gets_large_tiles() -> None:
     st.integers(0, 128),
     st.tuples(st.integers(1, 4000), st.integers(1, 4000)),
 )
-def test_a_core_is_a_multiple_and_smaller_with_less_memory(
+def test_a_core_is_a_multiple_and_fits(
     channels: int, scale: int, batch: int, halo: int, scene: tuple[int, int]
 ) -> None:
-    margin = min(halo, 4)
-    core = memory(channels, scale, batch).largest_core_px(scene, halo, margin, 16)
+    found = memory(channels, scale, batch)
+    core = found.best_core_px(scene, halo, 16)
     assert core >= 16
     assert core % 16 == 0
-    if min(scene) > core + 2 * halo:
-        doubled = memory(channels, scale, 2 * batch).largest_core_px(scene, halo, margin, 16)
-        assert doubled <= core
+    window = min(core + 2 * halo, scene[0]), min(core + 2 * halo, scene[1])
+    if core > 16:
+        assert math.prod(window) <= (found.largest_window_px + 1) ** 2
+        rows = found.band_px(window, window)
+        assert rows >= 1
+        # A network of twice the batch needs twice the memory.
+        assert memory(channels, scale, 2 * batch).band_px(window, window) <= rows
 
 
-def test_a_window_across_the_scene_counts_as_enlarged_as_a_whole() -> None:
-    """Else a scene a little larger than the core would be enlarged in one piece."""
+@pytest.mark.parametrize("side", [700, 1024, 1100, 1500, 2048, 10980])
+def test_no_small_rest_is_left_at_the_edge(side: int) -> None:
+    core = memory(16).best_core_px((side, side), 8, 16)
+    grid = Grid(side, side, core, 8)
+    seen = grid.num_tiles * grid.window_height * grid.window_width
+    assert seen <= 1.2 * side**2
+    assert grid.num_strips == math.ceil(side / core)
+
+
+def test_a_scene_that_fits_in_bands_is_not_cut() -> None:
+    """Enlarged at once it would take far more memory than the trunk does."""
     found = memory()
-    limit = found.largest_input_px
-    core = found.largest_core_px((limit + 60, limit + 60), 128, 3, 16)
-    assert core + 2 * 128 < limit + 60
+    side = found.largest_input_px * 2
+    assert found.holds((side, side))
+    rows = found.band_px((side, side), (side, side))
+    assert rows < side
+    assert not found.holds((side * 3, side * 3))

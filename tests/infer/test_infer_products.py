@@ -170,6 +170,32 @@ def test_products_that_cannot_be_used(nearest: Callable[..., Model], tmp_path: P
     refused(nearest(RGBN), torn, tmp_path, r"cannot open .*\.zip")
 
 
+def test_what_rotted_in_an_archive_is_not_taken_for_pixels(
+    nearest: Callable[..., Model], make_raster: Callable[..., Path], tmp_path: Path
+) -> None:
+    archive = tmp_path / "one.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.write(make_raster(), "a.tif")
+    root, _ = make_product(tmp_path)
+    product = zip_product(root)
+    for place, name in ((archive, "a.tif"), (product, "B03_10m.jp2")):
+        with zipfile.ZipFile(place) as file:
+            (member,) = (each for each in file.infolist() if each.filename.endswith(name))
+        content = bytearray(place.read_bytes())
+        middle = member.header_offset + member.file_size // 2
+        content[middle : middle + 40] = b"\x55" * 40
+        place.write_bytes(content)
+    for model, path in (
+        (nearest(("a", "b")), archive),
+        (nearest(("a", "b")), f"/vsizip/{archive}/a.tif"),
+        (nearest(RGBN), product),
+    ):
+        err = refused(model, path, tmp_path, r"in it is damaged \(Bad CRC-32")
+        assert "pack it again" in err.hint
+    # The other bands are whole.
+    run(nearest(("B04", "B02")), product, tmp_path).close()
+
+
 def test_zips_with_one_raster_and_with_several(
     nearest: Callable[..., Model], make_raster: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
@@ -121,6 +122,55 @@ def test_companions_are_refused_before_anything_is_written(
     with pytest.raises(RefusedError, match="name of its quicklook"):
         model.infer_file(source, tmp_path / "o.png", InferOptions(quicklook=True))
     assert (tmp_path / "out.png").read_bytes() == b"mine"
+
+
+def test_a_process_killed_over_the_quicklook_goes_on_with_it(
+    make_model: Callable[..., Model],
+    make_raster: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class KilledError(BaseException):
+        pass
+
+    def die(path: Path, _: object) -> None:
+        path.write_bytes(b"half")
+        raise KilledError
+
+    model, source, out = make_model(), make_raster(), tmp_path / "out.tif"
+    options = InferOptions(quicklook=True, qgis_style=True, tile_px=16)
+    with monkeypatch.context() as patched:
+        patched.setattr(quicklook_module, "write_quicklook", die)
+        with pytest.raises(KilledError):
+            model.infer_file(source, out, options)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.tif", "out.tif.srgan"]
+    result = model.infer_file(source, out, options)
+    assert result.resumed_tiles == result.num_tiles
+    names = ["in.tif", "out.png", "out.qml", "out.tif"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
+def test_a_quicklook_may_lie_on_another_disk(
+    make_model: Callable[..., Model],
+    make_raster: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    replace = Path.replace
+
+    def across(path: Path, to: Path) -> Path:
+        if ".srgan" in str(path) and to.parent.name == "looks":
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        return replace(path, to)
+
+    monkeypatch.setattr(Path, "replace", across)
+    look = tmp_path / "looks" / "a.png"
+    look.parent.mkdir()
+    options = InferOptions(quicklook_path=str(look))
+    make_model().infer_file(make_raster(), tmp_path / "out.tif", options)
+    assert [path.name for path in look.parent.iterdir()] == ["a.png"]
+    with rasterio.open(look) as opened:
+        assert opened.shape == (80, 100)
 
 
 def test_an_output_stays_when_its_quicklook_fails(

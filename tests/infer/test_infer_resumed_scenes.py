@@ -23,7 +23,6 @@ from srgan_cli.infer import InferOptions, Model
 from srgan_cli.infer import layout as layout_module
 from srgan_cli.infer.batch import run_batch
 from srgan_cli.infer.quality import Quality
-from srgan_cli.infer.quicklook import Companions
 from srgan_cli.infer.scene_list import read_scenes
 from srgan_cli.infer.source import Source
 from srgan_cli.infer.status import collect, read_status, status_path
@@ -311,12 +310,12 @@ def test_an_output_whose_process_died_before_it_said_so_is_made_again(
     class KilledError(BaseException):
         pass
 
-    def die(_: Companions, __: Path) -> None:
+    def die(*_: object) -> None:
         raise KilledError
 
     out = tmp_path / "sr" / "in.tif"
     with monkeypatch.context() as patched:
-        patched.setattr(Companions, "make", die)
+        patched.setattr(Model, "_result", die)
         with pytest.raises(KilledError):
             run_batch(model, listed())
     assert out.exists()

@@ -22,10 +22,10 @@ def test_a_folded_convolution_is_the_same_one(kernel, num_out, bias):
         assert torch.allclose(one, other, rtol=1e-12, atol=1e-12)
 
 
-def test_it_is_used_in_training_for_few_bands_and_large_kernels_only():
+def test_it_pays_for_few_bands_and_large_kernels_only():
     x = torch.rand(1, 8, 6, 6)
     assert folding_pays(Conv2d(8, 4, 9, padding=4), x)
-    assert not folding_pays(Conv2d(8, 4, 9, padding=4).eval(), x)
+    assert folding_pays(Conv2d(8, 4, 9, padding=4).eval(), x)
     assert not folding_pays(Conv2d(8, 4, 9, padding=4), x[..., 1:])
     assert not folding_pays(Conv2d(8, 5, 9, padding=4), x)
     assert not folding_pays(Conv2d(8, 4, 7, padding=3), x)
@@ -39,4 +39,30 @@ def test_the_layer_folds_and_says_the_same():
     layer = Conv2d(8, 4, 9, padding=4)
     x = torch.rand(2, 8, 12, 12)
     in_training = layer(x)
-    assert torch.allclose(in_training, layer.eval()(x), atol=1e-5)
+    plain = layer.eval()(x)
+    assert torch.allclose(in_training, plain, atol=1e-5)
+    assert not torch.equal(in_training, plain), "unless it is told where tiles begin"
+    layer.on_even_grid = True
+    with torch.inference_mode():
+        assert torch.equal(layer(x), in_training)
+
+
+@pytest.mark.parametrize("kernel", [5, 9])
+@pytest.mark.parametrize("channels", [8, 24, 64])
+def test_a_tile_has_the_bits_of_the_whole(kernel, channels):
+    torch.manual_seed(0)
+    layer = Conv2d(channels, 4, kernel, padding=kernel // 2).eval()
+    layer.on_even_grid = True
+    whole = torch.rand(1, channels, 90, 82).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        wanted = layer(whole)
+        for row, col, height, width in [(0, 0, 30, 40), (10, 20, 12, 14), (44, 2, 46, 80)]:
+            tile = whole[..., row : row + height, col : col + width]
+            found = layer(tile.contiguous(memory_format=torch.channels_last))
+            above, left = (kernel // 2 if start else 0 for start in (row, col))
+            below = height if row + height == 90 else height - kernel // 2
+            right = width if col + width == 82 else width - kernel // 2
+            assert torch.equal(
+                found[..., above:below, left:right],
+                wanted[..., row + above : row + below, col + left : col + right],
+            )

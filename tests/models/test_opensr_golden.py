@@ -83,7 +83,7 @@ def test_reproduces_opensr(case):
     with torch.no_grad():
         if isinstance(net, StochasticGenerator):
             noise = torch.sin(0.1 * torch.arange(net.spec.noise_dim, dtype=torch.float64))[None]
-            out = net.residual(lr, noise)
+            out = net.enlarge(net.features(lr, noise))
         else:
             out = net(lr)
     expected = golden["out"]

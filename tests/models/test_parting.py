@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from srgan_cli.models import GENERATORS, GeneratorSpec, build_generator
 from srgan_cli.models.generator import Generator
-from srgan_cli.models.parting import enlarging_reach_px, forward_part, parting
+from srgan_cli.models.parting import (
+    Parting,
+    enlarging_reach_px,
+    forward_part,
+    parting,
+    round_up,
+)
 
 CASES = [(name, scale, "none") for name in GENERATORS for scale in (2, 4)]
 CASES += [("esrgan", 1, "none"), ("rrdbnet", 1, "bicubic"), ("rrdbnet", 2, "bicubic")]
@@ -60,6 +68,41 @@ def test_a_part_is_cut_out_of_the_whole(name: str, scale: int, skip: str) -> Non
         wanted = target[:, row * scale : row * scale + rows, col * scale : col * scale + cols]
         assert torch.equal(kept, wanted)
     assert torch.equal(generator(lr), whole), "nothing of it stays"
+
+
+@pytest.mark.parametrize(("name", "scale", "skip"), CASES)
+def test_bands_change_no_bit(name: str, scale: int, skip: str) -> None:
+    generator = make(name, scale, skip)
+    lr = torch.rand(2, 3, 61, 58).contiguous(memory_format=torch.channels_last)
+    parts = parting(generator, (61, 58), (40, 30))
+    starts = [(0, 0), (parts.start(20, parts.height, 61), parts.start(24, parts.width, 58))]
+    wanted = forward_part(generator, lr, parts, starts)
+    banded = parts.in_bands(2 * parts.margin_px + 8)
+    assert len(list(banded.bands())) >= 3
+    found = forward_part(generator, lr, banded, starts)
+    assert torch.equal(found, wanted)
+    assert found.is_contiguous()
+
+
+@given(
+    height=st.integers(1, 200),
+    margin=st.integers(0, 12),
+    multiple=st.sampled_from([1, 2, 4]),
+    most=st.integers(1, 250),
+)
+def test_bands_hold_every_row_once(height: int, margin: int, multiple: int, most: int) -> None:
+    height, margin = round_up(height, multiple), margin * multiple
+    parts = Parting(height, 10, margin, multiple).in_bands(most)
+    kept = []
+    for first, seen, row, rows in parts.bands():
+        assert first % multiple == seen % multiple == 0
+        assert first >= 0
+        assert first + seen <= height
+        assert first == 0 or row - first >= margin
+        assert first + seen == height or first + seen - row - rows >= margin
+        assert seen <= max(most, multiple + 2 * margin)
+        kept += range(row, row + rows)
+    assert kept == list(range(height))
 
 
 @pytest.mark.parametrize("start", [(25, 21), (11, 47), (50, 3)])

@@ -32,6 +32,27 @@ def test_small_and_large_images_go_through_the_same_convolution(narrow, wide, ke
             assert torch.equal(found, expected)
 
 
+@pytest.mark.parametrize("kernel", [7, 9])
+@pytest.mark.parametrize(("num_in", "num_out"), [(1, 1), (6, 4), (12, 8)])
+@pytest.mark.parametrize("width", [1, 2, 3])
+def test_images_narrower_than_the_kernel_reaches_have_no_order_of_their_own(
+    kernel, num_in, num_out, width
+):
+    torch.manual_seed(0)
+    conv = Conv2d(num_in, num_out, kernel, padding=kernel // 2).eval()
+    reach = kernel // 2
+    tall = torch.rand(1, num_in, 160, width)
+    for image, dim in ((tall, 2), (tall.mT.contiguous(), 3)):
+        with torch.no_grad():
+            whole = conv(image)
+            part = conv(image.narrow(dim, 41, 60).contiguous())
+            wanted = nn.functional.conv2d(image, conv.weight, conv.bias, padding=reach)
+        inside = 60 - 2 * reach
+        expected = whole.narrow(dim, 41 + reach, inside)
+        assert torch.equal(part.narrow(dim, reach, inside), expected)
+        torch.testing.assert_close(whole, wanted)
+
+
 def test_the_keys_and_the_gradients_are_those_of_plain_layers():
     assert isinstance(Conv2d(1, 1, 1), nn.Conv2d)
     assert list(nn.Sequential(Sigmoid(), Tanh()).state_dict()) == []

@@ -9,11 +9,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from srgan_cli.diagnose.log import Series
 from srgan_cli.diagnose.readers import naming
 from srgan_cli.diagnose.readers.masks import unmask
 from srgan_cli.diagnose.readers.table import NO_VALUE, Block, Floats, Table
 from srgan_cli.diagnose.reading import Reading
+from srgan_cli.diagnose.series import Series
 from srgan_cli.errors import RefusedError
 
 Ints = NDArray[np.int64]

@@ -15,18 +15,25 @@ _NOT_JSON: Final = ((b"NaN", b'"nan"'), (b"-Infinity", b'"-inf"'), (b"Infinity",
 
 def add_json_lines(table: Table, block: bytes) -> None:
     """Append a block of whole lines; lines that are no JSON objects are counted and left out."""
-    lines = block.split(b"\n")
-    if not lines[-1]:
-        lines.pop()
-    try:
-        rows = list(map(orjson.loads, lines))
-    except orjson.JSONDecodeError:
-        rows = [_parsed(line) for line in lines if not line.isspace() and line]
+    rows = _all_at_once(block)
+    if rows is None:
+        rows = [_parsed(line) for line in block.split(b"\n") if not line.isspace() and line]
     if not set(map(type, rows)) <= {dict}:
         objects = [row for row in rows if isinstance(row, dict)]
         table.num_unusable += len(rows) - len(objects)
         rows = objects
     table.add_rows(rows)
+
+
+def _all_at_once(block: bytes) -> list[Any] | None:
+    """The values of all lines; None where one is no JSON, or takes several lines."""
+    text = block.removesuffix(b"\n")
+    joined = text.replace(b"\n", b",\n")
+    try:
+        rows: list[Any] = orjson.loads(b"[" + joined + b"]")
+    except orjson.JSONDecodeError:
+        return None
+    return rows if len(rows) == len(joined) - len(text) + 1 else None
 
 
 def _parsed(text: bytes) -> Any:

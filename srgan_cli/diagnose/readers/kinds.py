@@ -22,6 +22,7 @@ from srgan_cli.diagnose.readers.text_logs import (
     lightning_versions,
     stitched,
 )
+from srgan_cli.diagnose.readers.trainer_state import HISTORY, TrainerStateSource, newest_state
 from srgan_cli.diagnose.readers.wandb_run import WandbSource
 from srgan_cli.errors import RefusedError
 from srgan_cli.runfolder import RunFolder
@@ -226,6 +227,16 @@ def _between(top: Path, folder: Path) -> list[Path]:
     return [above for above in folder.parents if top in above.parents]
 
 
+def _is_trainer_state(path: Path) -> bool:
+    if path.is_dir():
+        return newest_state(path) is not None
+    return path.suffix.lower() == ".json" and f'"{HISTORY}"'.encode() in _head(path)
+
+
+def _open_trainer_state(path: Path, mapping: Mapping[str, str]) -> LogSource:
+    return TrainerStateSource((newest_state(path) if path.is_dir() else None) or path, mapping)
+
+
 def _single_logs(path: Path) -> list[Path]:
     return sorted(
         child
@@ -253,6 +264,11 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind("Lightning's metrics.csv or its folder", _is_lightning, _open_lightning),
     Kind("a W&B offline run (run-*.wandb, or its folder)", _is_wandb, _open_wandb),
     Kind("TensorBoard event files or their folder", _is_tensorboard, _open_tensorboard),
+    Kind(
+        "trainer_state.json of Hugging Face's Trainer, or its folder",
+        _is_trainer_state,
+        _open_trainer_state,
+    ),
     Kind("a .csv or .tsv table, also .gz", _is_table, _open_table),
     Kind("a .jsonl file, also .gz", _is_json_lines, JsonSource),
     Kind("a folder with one such file", _holds_single_log, _open_single_log),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, groupby
+from itertools import chain, groupby, starmap
 from operator import itemgetter
 from typing import Any, Final
 
@@ -31,7 +31,8 @@ class Block:
     order: Ints
     """Positions of the rows in the log."""
     values: Floats
-    """(rows, columns); NO_VALUE where a cell is empty."""
+    """(rows, columns); NO_VALUE where a cell is empty. A block is small: to turn it while it is in the
+    processor's cache costs nothing, a column that is put together from rows of all blocks a lot."""
     train: bool | None = None
     """Whether these are rows of training steps; None: those with a value that is not validation's."""
 
@@ -81,57 +82,68 @@ class Table:
 
         A row with `"kind": "event"`, as in a run folder, becomes an event.
         """
-        groups: dict[tuple[str, ...], list[tuple[int, list[Mapping[str, Any]]]]] = {}
+        groups: dict[int, list[tuple[int, list[Mapping[str, Any]]]]] = {}
         position = self.num_rows
-        # Rows of a kind mostly stand together: comparing neighbours is faster than hashing each.
-        for keys, same in groupby(rows, key=tuple):
+        # Rows of as many keys mostly have the same ones: to count them is faster than to compare them.
+        for num_keys, same in groupby(rows, key=len):
             run = list(same)
-            groups.setdefault(keys, []).append((position, run))
+            groups.setdefault(num_keys, []).append((position, run))
             position += len(run)
-        for keys, runs in groups.items():
+        for runs in groups.values():
             order = np.concatenate([np.arange(start, start + len(run)) for start, run in runs])
             chosen = list(chain.from_iterable(run for _, run in runs))
-            self._add_group(keys, order, chosen)
+            try:
+                self._add_group(tuple(chosen[0]), order, chosen)
+            except KeyError:
+                self._add_by_keys(order, chosen)
         self.num_rows += len(rows)
         if rows and isinstance(written := rows[-1].get("time"), (int, float)):
             self.last_time = float(written)
 
+    def _add_by_keys(self, order: Ints, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Append rows with as many keys, not always the same ones."""
+        by_keys: dict[tuple[str, ...], list[int]] = {}
+        for index, row in enumerate(rows):
+            by_keys.setdefault(tuple(row), []).append(index)
+        for keys, chosen in by_keys.items():
+            self._add_group(keys, order[chosen], [rows[index] for index in chosen])
+
     def _add_group(
         self, keys: tuple[str, ...], order: Ints, rows: Sequence[Mapping[str, Any]]
     ) -> None:
-        """Append rows with the same keys."""
-        if any(isinstance(value, dict) for value in rows[0].values()):
-            for position, row in zip(order, rows, strict=True):
-                flat = dict(_flattened(row, ""))
-                self._add_block(tuple(flat), position[None], [flat], None)
+        """Append rows with the same keys.
+
+        Raises:
+            KeyError: A row has others; nothing was appended.
+        """
+        if not keys:
+            self.num_unusable += len(rows)
             return
-        kinds = [row["kind"] for row in rows] if "kind" in keys else []
+        if any(isinstance(value, dict) for value in rows[0].values()):
+            flat = [dict(_flattened(row, "")) for row in rows]
+            self.blocks += [
+                _block(tuple(row), position[None], [row], None)
+                for position, row in zip(order, flat, strict=True)
+                if row
+            ]
+            self.num_unusable += sum(not row for row in flat)
+            return
+        kinds = list(map(itemgetter("kind"), rows)) if "kind" in keys else []
         different = set(kinds) if set(map(type, kinds)) == {str} else set()
         if not different or len(different) > _MOST_KINDS:
             # Without kinds, or another tool's column of that name.
-            self._add_block(keys, order, rows, None)
+            self.blocks.append(_block(keys, order, rows, None))
             return
+        parts = {kind: _of_kind(kind, kinds, order, rows) for kind in sorted(different)}
+        events = parts.pop("event", None)
         names = tuple(name for name in keys if name != "kind")
-        for kind in sorted(different):
-            of_kind = [i for i, each in enumerate(kinds) if each == kind]
-            whole = len(of_kind) == len(rows)
-            chosen = rows if whole else [rows[i] for i in of_kind]
-            if kind == "event":
-                self._add_events(order[of_kind], chosen)
-            else:
-                self._add_block(names, order[of_kind], chosen, kind == "train")
-
-    def _add_block(
-        self,
-        names: tuple[str, ...],
-        order: Ints,
-        rows: Sequence[Mapping[str, Any]],
-        train: bool | None,
-    ) -> None:
         if names:
-            self.blocks.append(Block(names, order, _numbers(rows, names), train))
+            blocks = [_block(names, *part, kind == "train") for kind, part in parts.items()]
+            self.blocks += blocks
         else:
-            self.num_unusable += len(rows)
+            self.num_unusable += sum(len(order) for order, _ in parts.values())
+        if events is not None:
+            self._add_events(*events)
 
     def _add_events(self, order: Ints, rows: Sequence[Mapping[str, Any]]) -> None:
         for position, row in zip(order.tolist(), rows, strict=True):
@@ -141,6 +153,22 @@ class Table:
             else:
                 self.num_unusable += 1
         self.events.sort(key=itemgetter(0))
+
+
+def _block(
+    names: tuple[str, ...], order: Ints, rows: Sequence[Mapping[str, Any]], train: bool | None
+) -> Block:
+    return Block(names, order, _numbers(rows, names), train)
+
+
+def _of_kind(
+    kind: str, kinds: Sequence[str], order: Ints, rows: Sequence[Mapping[str, Any]]
+) -> tuple[Ints, Sequence[Mapping[str, Any]]]:
+    """The rows of a kind and their positions."""
+    if kinds.count(kind) == len(rows):
+        return order, rows
+    chosen = [index for index, each in enumerate(kinds) if each == kind]
+    return order[chosen], [rows[index] for index in chosen]
 
 
 def _flattened(row: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, Any]]:
@@ -158,14 +186,19 @@ def _numbers(rows: Sequence[Mapping[str, Any]], names: tuple[str, ...]) -> Float
     if values is None:
         numbers = map(_number, chain.from_iterable(cells))
         values = np.fromiter(numbers, np.float64, len(rows) * len(names))
-    return values.reshape(len(rows), len(names))
+    return by_column(values, len(names))
+
+
+def by_column(numbers: Floats, width: int) -> Floats:
+    """Rows of numbers, one after the other, as (rows, columns); a column's numbers stand together."""
+    return np.asfortranarray(numbers.reshape(-1, width))
 
 
 def packed(rows: Iterable[Sequence[Any]], width: int) -> Floats | None:
     """Rows of numbers as one array, faster than numpy makes one; None where something is no number."""
     pack = struct.Struct(f"{width}d").pack
     try:
-        return np.frombuffer(b"".join([pack(*row) for row in rows]), np.float64)
+        return np.frombuffer(b"".join(starmap(pack, rows)), np.float64)
     except (struct.error, OverflowError):
         return None
 

@@ -12,13 +12,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from srgan_cli.diagnose.log import RunLog, Series, build_log
+from srgan_cli.diagnose.log import RunLog, build_log
 from srgan_cli.diagnose.readers.columns import Measured, NothingYetError, measure
 from srgan_cli.diagnose.readers.naming import check_columns
 from srgan_cli.diagnose.readers.record_files import NotThisFormatError, TensorBoardRecords
 from srgan_cli.diagnose.readers.table import Table
 from srgan_cli.diagnose.readers.tail import Tail
 from srgan_cli.diagnose.reading import reading_notes
+from srgan_cli.diagnose.series import Series
 from srgan_cli.errors import RefusedError
 
 _FILES: Final = "*tfevents*"

@@ -1,0 +1,123 @@
+"""Names that file systems, GDAL and shells stumble over: of inputs and outputs."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import rasterio
+
+from srgan_cli.errors import RefusedError
+from srgan_cli.infer import InferOptions, Model
+from srgan_cli.infer.batch import run_batch
+from srgan_cli.infer.scene_list import read_scenes
+
+NAMES = (
+    "with space.tif", "ünï_数据.tif", "a:b.tif", "a?b.tif", "a%20b.tif", "a#b.tif", "[x].tif",
+    "a'b\"c.tif", "new\nline.tif", "a!b.tif", ".hidden.tif", "*.tif", "C:x.tif", "s3:.tif",
+    "NETCDF:x.tif", "GTIFF_DIR:1:x.tif", "x.tif.zip", "noext", "x" * 226 + ".tif",
+)  # fmt: skip
+LATIN = os.fsdecode(b"lat\xe9n.tif")
+
+
+@pytest.fixture
+def model(make_model: Callable[..., Model]) -> Model:
+    return make_model()
+
+
+def test_outputs_of_any_name_lie_under_it(
+    model: Model,
+    make_raster: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = make_raster(height=8, width=9)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    for name in NAMES:
+        model.infer_file(source, name)
+        assert os.listdir(folder) == [name]
+        with rasterio.open(folder / name) as out:
+            assert out.shape == (16, 18)
+        (folder / name).unlink()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("x" * 300, "File name too long"),
+        (LATIN, r"lat\\xe9n.tif: its name is not UTF-8"),
+        ("pipe", "a pipe or device"),
+        ("loop", "Too many levels of symbolic links"),
+        ("in.tif/x", "Not a directory"),
+        ("nul\0", "embedded null"),
+    ],
+)
+def test_inputs_that_are_no_files_are_refused(
+    model: Model, make_raster: Callable[..., Path], tmp_path: Path, name: str, words: str
+) -> None:
+    source = make_raster()
+    os.link(source, tmp_path / LATIN)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(RefusedError, match=words) as caught:
+        model.infer_file(f"{tmp_path}/{name}", tmp_path / "out.tif")
+    assert caught.value.hint
+    assert not (tmp_path / "out.tif.srgan").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("x" * 240 + ".tif", "a name of 244 bytes, at most 230"), (LATIN, "lat.*not UTF-8")],
+)
+def test_outputs_that_have_no_room_for_their_name_are_refused(
+    model: Model, make_raster: Callable[..., Path], name: str, words: str
+) -> None:
+    source = make_raster()
+    with pytest.raises(RefusedError, match=words):
+        model.infer_file(source, source.with_name(name))
+    assert os.listdir(source.parent) == ["in.tif"]
+
+
+def test_a_folder_that_may_not_be_entered_is_told_of(
+    model: Model, make_raster: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make_raster()
+    out = source.with_name("out.tif")
+
+    def denied(path: Path, **_: object) -> os.stat_result:
+        if path == out:
+            raise PermissionError(13, "Permission denied")
+        return os.stat(path)
+
+    monkeypatch.setattr(Path, "stat", denied)
+    with pytest.raises(RefusedError, match=r"out\.tif: Permission denied"):
+        model.infer_file(source, out)
+
+
+def test_pipes_and_devices_are_not_overwritten(
+    model: Model, make_raster: Callable[..., Path], tmp_path: Path
+) -> None:
+    source, pipe, link = make_raster(), tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    for path in (pipe, link):
+        with pytest.raises(RefusedError, match="a pipe or device, not a file"):
+            model.infer_file(source, path, InferOptions(overwrite=True))
+    assert stat.S_ISFIFO(pipe.lstat().st_mode)
+    assert link.is_symlink()
+
+
+def test_a_scene_whose_output_has_too_long_a_name_stops_no_other(
+    model: Model, make_raster: Callable[..., Path], tmp_path: Path
+) -> None:
+    make_raster("x" * 240 + ".tif", height=8, width=9)
+    make_raster("y.tif", height=8, width=9)
+    scenes = read_scenes(str(tmp_path), tmp_path / "out", InferOptions())
+    first, second = run_batch(model, scenes)
+    assert (first.state, second.state) == ("failed", "done")
+    assert "at most 230" in first.message
