@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +12,7 @@ from typing import Any
 import torch
 
 from srgan_cli.errors import RefusedError, SrganError, StoppedError
-from srgan_cli.files import sync_folder, write_text
+from srgan_cli.files import write_text
 from srgan_cli.infer.assembly import assemble, make_cog, same_pixels
 from srgan_cli.infer.engine import MakeObserver, Observer, Work, make_parts
 from srgan_cli.infer.layout import Layout, ignored_options
@@ -21,7 +20,7 @@ from srgan_cli.infer.manifest import Facts, Manifest, refuse_changed_files
 from srgan_cli.infer.network import Network, OutOfMemoryError
 from srgan_cli.infer.options import InferOptions
 from srgan_cli.infer.parts import Part, PartReader, remove_parts
-from srgan_cli.infer.place import refuse_full_disk, refuse_output, remove_sidecars
+from srgan_cli.infer.place import put_in_place, refuse_full_disk, refuse_output, remove_sidecars
 from srgan_cli.infer.plan import Cut, Plan, Settled, find_cut, make_plan
 from srgan_cli.infer.progress import Progress
 from srgan_cli.infer.quicklook import Companions
@@ -306,7 +305,7 @@ class _Run:
         skipped = sum(tile.empty for part in self.parts for tile in part.tiles)
         noted = {"skipped": skipped, "tally": None if observer is None else observer.as_dict()}
         write_text(self._noted, json.dumps(noted))
-        _put(shop.writing, shop.assembled)
+        put_in_place(shop.writing, shop.assembled)
 
     def _observed(self, plan: Plan, parts: list[Part]) -> Observer | None:
         """What was noted about all parts, in one."""
@@ -338,16 +337,7 @@ class _Run:
             finished = shop.writing
         with job.companions.beside(job.output, finished):
             refuse_output(job.output, job.options.overwrite)
-            _put(finished, job.output)
+            put_in_place(finished, job.output)
             remove_sidecars(job.output)
             self.keeps_something = False
         return int(noted["skipped"]), noted["tally"]
-
-
-def _put(finished: Path, name: Path) -> None:
-    """Put a finished file on the disk and give it its name."""
-    remove_sidecars(finished)
-    with finished.open("rb+") as file:
-        os.fsync(file.fileno())
-    finished.replace(name)
-    sync_folder(name.parent)

@@ -1,7 +1,8 @@
 """How large a tile may be, by the memory that a network takes, and how large it is best.
 
-The numbers of floats are upper bounds of what was measured for all generators with benchmarks of
-their peak memory on the CPU; a device that still runs out of memory gets smaller tiles.
+The numbers of floats are estimates from the layers. With the bytes below, the peak of a process
+stays under 1.5 GB with the default network (benchmarks/infer_scene.py memory), its heap's gaps
+counted; a device that runs out of memory gets smaller tiles.
 """
 
 from __future__ import annotations

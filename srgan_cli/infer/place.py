@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from srgan_cli.errors import RefusedError
+from srgan_cli.files import sync_folder
 from srgan_cli.infer.source import Source
 
 _LONGEST_NAME = 255 - len("..status.4194304.tmp.json")
@@ -76,3 +77,12 @@ def remove_sidecars(path: Path) -> None:
     """Remove what GDAL kept beside an older file of this name: it would not fit the new one."""
     for suffix in (".aux.xml", ".msk", ".ovr"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def put_in_place(finished: Path, name: Path) -> None:
+    """Put a finished file on the disk and give it its name."""
+    remove_sidecars(finished)
+    with finished.open("rb+") as file:
+        os.fsync(file.fileno())
+    finished.replace(name)
+    sync_folder(name.parent)

@@ -47,7 +47,7 @@ class Parting:
         """
         if self.height <= most_px:
             return replace(self, band_px=None)
-        kept = max((most_px - 2 * self.margin_px) // self.multiple_px * self.multiple_px, 1)
+        kept = (most_px - 2 * self.margin_px) // self.multiple_px * self.multiple_px
         kept = max(kept, self.multiple_px)
         even = round_up(math.ceil(self.height / math.ceil(self.height / kept)), self.multiple_px)
         if even + 2 * self.margin_px >= self.height:
