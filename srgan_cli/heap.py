@@ -10,7 +10,7 @@ import ctypes
 import os
 from functools import cache
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -3, -4, -8
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
 _MOST = 2**31 - 1
 """`mallopt` takes an int."""
 
@@ -19,9 +19,10 @@ _MOST = 2**31 - 1
 def keep_freed_memory() -> bool:
     """Let this process keep what it frees, up to 2 GiB beyond what it holds; whether it does.
 
-    Threads then share one arena: their own ones could not hold large arrays. Other C libraries
-    than glibc do as they do, and a user who has set glibc's own variables (`MALLOC_...`,
-    `GLIBC_TUNABLES`) is not overruled.
+    Meant for a process whose large arrays come and go in its main thread: other threads keep their
+    arenas, where arrays above 32 MiB find no place, but what they keep for long does not come to
+    lie between the large ones. Other C libraries than glibc do as they do, and a user who has set
+    glibc's own variables (`MALLOC_...`, `GLIBC_TUNABLES`) is not overruled.
     """
     if "GLIBC_TUNABLES" in os.environ or any(name.startswith("MALLOC_") for name in os.environ):
         return False
@@ -30,7 +31,7 @@ def keep_freed_memory() -> bool:
         return False
     # Up to 2.34 glibc takes no threshold above 32 MiB; no array of its own at all comes to the same.
     kept = mallopt(_MMAP_THRESHOLD, _MOST) or mallopt(_MMAP_MAX, 0)
-    return bool(mallopt(_ARENA_MAX, 1) and kept and mallopt(_TRIM_THRESHOLD, _MOST))
+    return bool(kept and mallopt(_TRIM_THRESHOLD, _MOST))
 
 
 def _mallopt() -> ctypes._NamedFuncPointer | None:

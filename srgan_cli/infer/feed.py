@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srgan_cli.data.rasters import fill_nearest, gdal_env
-from srgan_cli.infer.geometry import Grid, Segment, Tile
+from srgan_cli.infer.geometry import Box, Grid, Segment, Tile
 from srgan_cli.infer.plan import Plan
 from srgan_cli.infer.source import Source
 
-SEGMENT_BYTES = 48 * 2**20
-"""Of stored values as float32, read at once."""
+SEGMENT_BYTES = 8 * 2**20
+"""Of stored values as float32, read at once: what a wider scene adds is small beside a tile's memory."""
+_CACHE_BYTES = 48 * 2**20
+_MOST_CACHE_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,21 @@ class Batch:
 def segment_px(grid: Grid, num_bands: int) -> int:
     """Columns of a segment that is small enough to hold in memory."""
     return max(SEGMENT_BYTES // (grid.window_height * num_bands * 4), grid.window_width)
+
+
+def cache_bytes(source: Source, segment: Box) -> int:
+    """GDAL's block cache with which no segment of a strip decodes again what its neighbour did.
+
+    Rasters in strips have blocks as wide as the scene, of which every segment needs all.
+    """
+    touched = 0
+    for band in source.bands:
+        rows, cols = source.dataset.block_shapes[band - 1]
+        down = min(math.ceil(segment.height / rows) + 1, math.ceil(source.scene.height / rows))
+        across = min(math.ceil(segment.width / cols) + 1, math.ceil(source.scene.width / cols))
+        itemsize = np.dtype(source.dataset.dtypes[band - 1]).itemsize
+        touched += down * rows * across * cols * itemsize
+    return min(max(touched, _CACHE_BYTES), _MOST_CACHE_BYTES)
 
 
 def feed(plan: Plan, source: Source, segments: Iterable[Segment]) -> Iterator[Batch]:
@@ -86,7 +104,7 @@ def _windows(
 ) -> Iterator[tuple[Tile, NDArray[np.bool_], NDArray[np.float32] | None]]:
     fill_px = plan.fill_px if source.may_be_invalid else 0
     wide = segment.window.grown_within(fill_px, source.scene)
-    with gdal_env():
+    with gdal_env(cache_bytes(source, wide)):
         if source.masked_out(segment.core):
             for tile in segment.tiles:
                 yield tile, np.zeros((tile.core.height, tile.core.width), dtype=bool), None
