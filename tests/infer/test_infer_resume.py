@@ -19,6 +19,7 @@ from interrupting import after, fail
 
 from srgan_cli.errors import RefusedError, SrganError, StoppedError
 from srgan_cli.infer import InferOptions, InferResult, Model, load
+from srgan_cli.infer import finishing as finishing_module
 from srgan_cli.infer import job as job_module
 from srgan_cli.infer import layout as layout_module
 from srgan_cli.infer import parts as parts_module
@@ -199,14 +200,14 @@ def test_a_stop_while_writing_keeps_all_tiles(
     model: Model, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = whole(model, source, tmp_path / "whole.tif")
-    assemble = job_module.assemble
+    assemble = finishing_module.assemble
 
     def stopped(*args: Any) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         assemble(*args)
 
     with monkeypatch.context() as patched:
-        patched.setattr(job_module, "assemble", stopped)
+        patched.setattr(finishing_module, "assemble", stopped)
         with pytest.raises(StoppedError, match="42 of 42 tiles are kept"):
             model.infer_file(source, tmp_path / "out.tif", TILES)
     left = sorted(path.suffix for path in folder_of(tmp_path / "out.tif").iterdir())
@@ -413,7 +414,7 @@ def test_an_observer_sees_every_tile_once_across_processes(
     with pytest.raises(RefusedError, match="qa: another observer there, True now"):
         model.infer_file(source, out, options)
     if format_ == "cog":
-        make_cog = job_module.make_cog
+        make_cog = finishing_module.make_cog
 
         def failing(source: Path, target: Path, layout: Any) -> str:
             return (
@@ -421,7 +422,7 @@ def test_an_observer_sees_every_tile_once_across_processes(
             )
 
         with monkeypatch.context() as patched:
-            patched.setattr(job_module, "make_cog", failing)
+            patched.setattr(finishing_module, "make_cog", failing)
             with pytest.raises(SrganError, match="played"):
                 run()
         assert not list(folder_of(out).glob("*.bin")), "the assembled file has taken their place"

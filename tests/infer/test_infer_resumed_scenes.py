@@ -21,6 +21,7 @@ from interrupting import after, fail
 from srgan_cli.errors import RefusedError, SrganError, StoppedError
 from srgan_cli.infer import InferOptions, Model
 from srgan_cli.infer import layout as layout_module
+from srgan_cli.infer import model as model_module
 from srgan_cli.infer.batch import run_batch
 from srgan_cli.infer.quality import Quality
 from srgan_cli.infer.scene_list import read_scenes
@@ -315,7 +316,7 @@ def test_an_output_whose_process_died_before_it_said_so_is_made_again(
 
     out = tmp_path / "sr" / "in.tif"
     with monkeypatch.context() as patched:
-        patched.setattr(Model, "_result", die)
+        patched.setattr(model_module, "of_made", die)
         with pytest.raises(KilledError):
             run_batch(model, listed())
     assert out.exists()
