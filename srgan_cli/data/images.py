@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rasterio.io import DatasetReader
@@ -12,7 +11,8 @@ from rasterio.io import DatasetReader
 from srgan_cli.data.arrays import SUFFIXES as ARRAY_SUFFIXES
 from srgan_cli.data.arrays import open_array
 from srgan_cli.data.rasters import open_raster
-from srgan_cli.data.sentinel2 import is_product, open_product
+from srgan_cli.data.sentinel2 import open_product
+from srgan_cli.data.sentinel2_files import is_product
 
 if TYPE_CHECKING:
     from srgan_cli.config import RunConfig
@@ -62,18 +62,14 @@ def open_image(path: str, reading: Reading) -> DatasetReader:
     """
     if path.lower().endswith(ARRAY_SUFFIXES):
         return open_array(path, reading.num_bands, reading.npz_key)
-    if _is_product(path):
+    if is_product(path):
         return open_product(path, reading.band_names)
     return open_raster(path)
 
 
 def wanted_bands(path: str, reading: Reading) -> tuple[int, ...]:
     """`Data.bands`, but none for a Sentinel-2 product: it is opened with the named bands alone."""
-    return () if _is_product(path) else reading.bands
-
-
-def _is_product(path: str) -> bool:
-    return (path.lower().endswith(".zip") or Path(path).is_dir()) and is_product(path)
+    return () if is_product(path) else reading.bands
 
 
 class ImagePool:
