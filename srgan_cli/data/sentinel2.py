@@ -170,7 +170,9 @@ def _choose_granule(
         raise damaged(path, f"its metadata do not list the granule {wanted}")
     if not present:
         raise damaged(path, f"none of the {len(listed)} granules of its metadata is there")
-    hint = f"choose one of them: {granule_path(path, present[0])}"
+    # A tile's name, T32TQM, is part of the granule's.
+    near = next((name for name in present if (wanted or "") in name), present[0])
+    hint = f"choose one of them: {granule_path(path, near)}"
     if wanted is not None:
         raise RefusedError(f"{path} has no granule {wanted}, only {some_granules(present)}", hint)
     raise RefusedError(

@@ -83,9 +83,10 @@ def test_who_names_no_granule_is_told_of_them(tmp_path):
         assert f"{place} holds 5 granules, as products before December 2016 do" in err.message
         assert err.message.endswith(f"{names}, ... (5 in all)")
         assert err.hint == f"choose one of them: {place}/GRANULE/{FIRST}"
-        err = refused(f"{place}/GRANULE/T32TQM")
-        assert f"{place} has no granule T32TQM, only {names}, ... (5 in all)" in err.message
-        assert f"{place}/GRANULE/{FIRST}" in err.hint
+        err = refused(f"{place}/GRANULE/T32TQR")
+        assert f"{place} has no granule T32TQR, only {names}, ... (5 in all)" in err.message
+        assert f"{place}/GRANULE/{granule_name('T32TQR')}" in err.hint
+        assert f"{place}/GRANULE/{FIRST}" in refused(f"{place}/GRANULE/T33").hint
 
 
 def test_the_only_granule_that_is_there_need_not_be_named(tmp_path):
