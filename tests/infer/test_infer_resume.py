@@ -21,22 +21,13 @@ from srgan_cli.errors import RefusedError, SrganError, StoppedError
 from srgan_cli.infer import InferOptions, InferResult, Model, load
 from srgan_cli.infer import finishing as finishing_module
 from srgan_cli.infer import job as job_module
-from srgan_cli.infer import layout as layout_module
 from srgan_cli.infer import parts as parts_module
 from srgan_cli.infer.workshop import folder_of
 from srgan_cli.lock import locked
 
+pytestmark = pytest.mark.usefixtures("small_blocks")
+
 TILES = InferOptions(tile_px=16)
-
-
-@pytest.fixture(autouse=True)
-def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout_module, "BLOCK_PX", 32)
-
-
-@pytest.fixture
-def model(make_model: Callable[..., Model]) -> Model:
-    return make_model()
 
 
 @pytest.fixture

@@ -20,7 +20,6 @@ from interrupting import after, fail
 
 from srgan_cli.errors import RefusedError, SrganError, StoppedError
 from srgan_cli.infer import InferOptions, Model
-from srgan_cli.infer import layout as layout_module
 from srgan_cli.infer import model as model_module
 from srgan_cli.infer.batch import run_batch
 from srgan_cli.infer.quality import Quality
@@ -31,12 +30,9 @@ from srgan_cli.infer.workshop import folder_of
 from srgan_cli.lock import locked
 from srgan_cli.signals import stop_request
 
+pytestmark = pytest.mark.usefixtures("small_blocks")
+
 TILES = InferOptions(tile_px=16)
-
-
-@pytest.fixture(autouse=True)
-def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout_module, "BLOCK_PX", 32)
 
 
 @pytest.fixture
