@@ -49,9 +49,13 @@ def is_product(path: str) -> bool:
 
 def _holds_metadata(path: str) -> bool:
     place = Path(path)
-    if place.is_dir():
-        return place.suffix.lower() == ".safe" or any(map(is_metadata, _names(place)))
-    if place.suffix.lower() != ".zip" or not place.is_file():
+    try:
+        if place.is_dir():
+            return place.suffix.lower() == ".safe" or any(map(is_metadata, _names(place)))
+        if place.suffix.lower() != ".zip" or not place.is_file():
+            return False
+    except OSError:
+        # Not readable, or no name for a file: whoever opens it tells.
         return False
     try:
         with zipfile.ZipFile(place) as archive:

@@ -142,7 +142,16 @@ def test_granules_are_found_as_training_images(tmp_path, monkeypatch):
     assert product_and_granule(f"GRANULE/{FIRST}") == (".", FIRST)
     read(f"GRANULE/{FIRST}")
     assert not is_product(f"{tmp_path}/GRANULE/{FIRST}")
-    assert product_and_granule("/none/GRANULE/a") == ("/none/GRANULE/a", None)
+    for path in ("/none/GRANULE/a", f"/{'a' * 300}/GRANULE/a"):
+        assert product_and_granule(path) == (path, None)
+
+
+def test_a_folder_that_may_not_be_listed_is_no_product(tmp_path, monkeypatch):
+    def denied(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("pathlib.Path.iterdir", denied)
+    assert not is_product(str(tmp_path))
 
 
 @given(st.text(st.characters(exclude_characters="/\n", codec="utf-8"), min_size=1, max_size=40))
