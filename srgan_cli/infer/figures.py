@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from srgan_cli.infer.plan import Plan, Settled
-from srgan_cli.infer.quality import Quality, QualityReport
+from srgan_cli.infer.plan import Plan
+from srgan_cli.infer.quality import Quality
+from srgan_cli.infer.quality_report import QualityReport
+from srgan_cli.infer.settle import Settled
 from srgan_cli.infer.source import Source
 
 

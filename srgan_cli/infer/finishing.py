@@ -15,7 +15,8 @@ from srgan_cli.infer.engine import Observer
 from srgan_cli.infer.job import Job
 from srgan_cli.infer.kept import Kept
 from srgan_cli.infer.layout import ignored_options
-from srgan_cli.infer.parts import Part, PartReader, remove_parts
+from srgan_cli.infer.part_files import PartReader
+from srgan_cli.infer.parts import Part, remove_parts
 from srgan_cli.infer.place import put_in_place, refuse_output, remove_sidecars
 from srgan_cli.infer.plan import Plan
 from srgan_cli.infer.sink import Sink, refuse_lost_pixels, try_out

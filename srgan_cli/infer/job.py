@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from srgan_cli.infer.cut import Cut, find_cut
 from srgan_cli.infer.engine import MakeObserver
 from srgan_cli.infer.figures import Figures
 from srgan_cli.infer.manifest import Facts
 from srgan_cli.infer.network import Network
 from srgan_cli.infer.options import InferOptions
-from srgan_cli.infer.plan import Cut, Plan, Settled, find_cut, make_plan
+from srgan_cli.infer.plan import Plan, make_plan
 from srgan_cli.infer.progress import Progress
+from srgan_cli.infer.settle import Settled
 from srgan_cli.infer.source import Source
 from srgan_cli.infer.target import Target
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import torch
 
+from srgan_cli.infer.cut import Cut
 from srgan_cli.infer.engine import Work, make_parts
 from srgan_cli.infer.job import Job
 from srgan_cli.infer.kept import Kept
 from srgan_cli.infer.manifest import Manifest
 from srgan_cli.infer.network import OutOfMemoryError
-from srgan_cli.infer.plan import Cut, Plan
+from srgan_cli.infer.plan import Plan
 from srgan_cli.signals import StopRequest
 
 

@@ -15,9 +15,10 @@ from srgan_cli import __version__
 from srgan_cli.errors import RefusedError, SrganError
 from srgan_cli.files import write_text
 from srgan_cli.infer.archive import local_file
+from srgan_cli.infer.cut import Cut
 from srgan_cli.infer.network import Network
 from srgan_cli.infer.options import InferOptions
-from srgan_cli.infer.plan import Cut, Settled
+from srgan_cli.infer.settle import Settled
 from srgan_cli.infer.source import Source
 
 _NAME = "manifest.json"

@@ -18,11 +18,12 @@ from srgan_cli.infer.job import Job
 from srgan_cli.infer.manifest import gather_facts
 from srgan_cli.infer.network import Network, find_devices
 from srgan_cli.infer.options import InferOptions, InferResult
-from srgan_cli.infer.plan import Plan, settle
+from srgan_cli.infer.plan import Plan
 from srgan_cli.infer.products import Wanted
 from srgan_cli.infer.progress import Progress, no_progress
 from srgan_cli.infer.result import foreseen, of_made
 from srgan_cli.infer.run import make
+from srgan_cli.infer.settle import settle
 from srgan_cli.infer.source import Source, quiet_rasterio
 from srgan_cli.infer.target import Target
 from srgan_cli.models import Generator

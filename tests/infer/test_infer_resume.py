@@ -21,7 +21,7 @@ from srgan_cli.errors import RefusedError, SrganError, StoppedError
 from srgan_cli.infer import InferOptions, InferResult, Model, load
 from srgan_cli.infer import finishing as finishing_module
 from srgan_cli.infer import job as job_module
-from srgan_cli.infer import parts as parts_module
+from srgan_cli.infer import part_files as part_files_module
 from srgan_cli.infer.workshop import folder_of
 from srgan_cli.lock import locked
 
@@ -336,7 +336,7 @@ def test_a_full_disk_loses_nothing(
 ) -> None:
     expected = whole(model, source, tmp_path / "whole.tif")
     out, count = tmp_path / "out.tif", 0
-    append = parts_module.PartWriter._append
+    append = part_files_module.PartWriter._append
 
     def full(part: Any, data: memoryview) -> None:
         nonlocal count
@@ -344,12 +344,12 @@ def test_a_full_disk_loses_nothing(
         if count > 25:
             # As much as still fits, as a disk does it.
             part._file.write(data.cast("B")[:100])
-            with parts_module._told(part._path):
+            with part_files_module._told(part._path):
                 raise OSError(errno.ENOSPC, "No space left on device")
         append(part, data)
 
     with monkeypatch.context() as patched:
-        patched.setattr(parts_module.PartWriter, "_append", full)
+        patched.setattr(part_files_module.PartWriter, "_append", full)
         with pytest.raises(SrganError, match="cannot write .*No space left on device") as caught:
             model.infer_file(source, out, TILES)
     assert caught.value.exit_code == 1

@@ -219,7 +219,7 @@ def test_what_lies_outside_of_polygons_is_neither_read_nor_made(
     with monkeypatch.context() as patched, after(monkeypatch, 0, count):
         patched.setattr(Source, "read", noted)
         sample = np.full((2, 5), 3000.0, dtype=np.float32)
-        patched.setattr("srgan_cli.infer.plan.sample_values", lambda _: sample)
+        patched.setattr("srgan_cli.infer.settle.sample_values", lambda _: sample)
         result = model.infer_file(source, tmp_path / "out.tif", options)
     assert result.skipped_tiles == 7 * 6
     assert runs[0] == result.num_tiles - result.skipped_tiles
