@@ -92,6 +92,7 @@ def test_a_product_without_a_granule_is_refused_with_their_names(
     for source, place in (
         (root, root),
         (metadata, root),
+        (f"SENTINEL2_L1C:{metadata}:10m:EPSG_32631", root),
         (archive, archive),
         (f"/vsizip/{archive}/{root.name}/{metadata.name}", archive),
     ):
