@@ -26,30 +26,11 @@ from typing import NamedTuple
 import numpy as np
 
 from srgan_cli import runfolder as names
+from srgan_cli.diagnose.readers.naming import METRICS
 
-_TRAIN = (
-    names.PRETRAIN_PHASE,
-    names.ADV_WEIGHT,
-    names.G_CONTENT,
-    names.G_ADVERSARIAL,
-    names.G_TOTAL,
-    names.D_LOSS,
-    names.D_REAL,
-    names.D_FAKE,
-    names.G_RATE,
-    names.D_RATE,
-    names.G_NORM,
-    names.D_NORM,
-    names.EMA_DECAY,
-    names.STEP_SECONDS,
-    names.DATA_SECONDS,
-    names.PEAK_MEMORY,
-    names.SKIPPED_STEPS,
-    "train_metrics/l1",
-    "train_metrics/sam",
-    "train_metrics/perceptual",
-    "train_metrics/tv",
-    "adv/grad_ratio",
+_NOT_OF_A_STEP = (names.VAL_SECONDS, names.R1_PENALTY)
+_TRAIN = tuple(
+    name for name in METRICS if not name.startswith("val") and name not in _NOT_OF_A_STEP
 )
 _CHUNK = 20_000
 

@@ -29,8 +29,9 @@ from numpy.random import PCG64, Generator, SeedSequence
 from rasterio.transform import Affine
 
 from srgan_cli.config import RunConfig
-from srgan_cli.data.images import ImagePool, build_reading
+from srgan_cli.data.images import build_reading
 from srgan_cli.data.landscape import draw_landscape
+from srgan_cli.data.pool import ImagePool
 from srgan_cli.data.rasters import gdal_env
 from srgan_cli.data.training import TrainingData, open_training_data
 

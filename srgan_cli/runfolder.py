@@ -30,6 +30,17 @@ R1_PENALTY: Final = "discriminator/r1_penalty"
 VAL_D_LOSS: Final = "validation/DISC_adversarial_loss"
 VAL_D_REAL: Final = "val_metrics/D(y)_prob"
 VAL_D_FAKE: Final = "val_metrics/D(G(x))_prob"
+ADVERSARIAL: Final = (
+    G_ADVERSARIAL,
+    D_LOSS,
+    D_REAL,
+    D_FAKE,
+    R1_PENALTY,
+    VAL_D_LOSS,
+    VAL_D_REAL,
+    VAL_D_FAKE,
+)
+"""What the discriminator says, which the adversarial phase alone has."""
 G_RATE: Final = "lr_generator"
 D_RATE: Final = "lr_discriminator"
 G_NORM: Final = "grad_norm/generator"

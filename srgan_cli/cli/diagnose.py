@@ -2,101 +2,28 @@
 
 from __future__ import annotations
 
-from enum import Enum
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
 from srgan_cli.cli import console
+from srgan_cli.cli import diagnose_options as given
 from srgan_cli.errors import EXIT_FAILED
 
 
-class FailOn(str, Enum):
-    """Severities that `--fail-on` takes."""
-
-    INFO = "info"
-    WARN = "warn"
-    ERROR = "error"
-
-
 def diagnose(
-    runs: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="RUN",
-            help="Run folder or its metrics.jsonl; Lightning's metrics.csv or lightning_logs; a W&B offline run; "
-            "TensorBoard event files; Hugging Face's trainer_state.json; any CSV, TSV or JSON lines (also .gz); several are compared. "
-            "Or an SR GeoTIFF, a weights file, or a checkpoint that `srgan import` takes.",
-        ),
-    ],
-    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
-    html: Annotated[
-        bool, typer.Option("--html", help="Write report.html with plots into the run folder.")
-    ] = False,
-    html_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--html-file", metavar="FILE", help="Write the HTML report, or comparison, to FILE."
-        ),
-    ] = None,
-    sarif: Annotated[
-        Path | None,
-        typer.Option("--sarif", metavar="FILE", help="Write the findings as SARIF 2.1.0."),
-    ] = None,
-    fix: Annotated[
-        Path | None,
-        typer.Option(
-            "--fix", metavar="NEW.yaml", help="Write the configuration with the changes advised."
-        ),
-    ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            "--config",
-            metavar="CFG",
-            help="Configuration of the run; default: its own. Of a checkpoint: what it was trained with.",
-        ),
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace what --fix, --sarif or --html-file name.")
-    ] = False,
-    fail_on: Annotated[
-        FailOn,
-        typer.Option(
-            "--fail-on", help="Exit 1 when a finding is at least this severe; --fix acts on those."
-        ),
-    ] = FailOn.WARN,
-    columns: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--map",
-            metavar="METRIC=COLUMN",
-            help="Column of a metric in a log with other names, or of the step; repeatable.",
-        ),
-    ] = None,
-    watch: Annotated[
-        bool,
-        typer.Option(
-            "--watch", help="Follow a run that is going on, to its end or Ctrl-C; then report."
-        ),
-    ] = False,
-    every: Annotated[
-        float,
-        typer.Option("--every", metavar="SECONDS", min=0.1, help="How often --watch looks."),
-    ] = 5.0,
-    scale: Annotated[
-        int | None,
-        typer.Option(
-            "--scale",
-            min=1,
-            help="SR GeoTIFF: SR px per LR px; default: its SRGAN_SCALE tag. Checkpoint: where its shapes leave it open.",
-        ),
-    ] = None,
-    lr: Annotated[
-        Path | None,
-        typer.Option("--lr", help="SR GeoTIFF: the raster it was made of, to compare with."),
-    ] = None,
+    runs: given.Runs,
+    json: given.Json = False,
+    html: given.Html = False,
+    html_file: given.HtmlFile = None,
+    sarif: given.Sarif = None,
+    fix: given.Fix = None,
+    config: given.Config = None,
+    overwrite: given.Overwrite = False,
+    fail_on: given.FailOn = given.Severity.WARN,
+    columns: given.Columns = None,
+    watch: given.Watch = False,
+    every: given.Every = 5.0,
+    scale: given.Scale = None,
+    lr: given.Lr = None,
 ) -> None:
     """Say whether a training is healthy, what is wrong, and which key to change.
 

@@ -7,22 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from srgan_cli.cli.infer_options import Bidx, PrecisionName, Weights
+
 if TYPE_CHECKING:
     from srgan_cli.infer.evaluate import Evaluation
 
 
 def evaluate(
     hr: Annotated[list[str], typer.Argument(metavar="HR...", help="HR rasters.")],
-    weights: Annotated[
-        Path, typer.Option("--weights", "-w", help="Weights file of a run (.safetensors).")
-    ],
+    weights: Weights,
     degradation: Annotated[
         Literal["bicubic", "area", "gaussian"], typer.Option(help="How LR is made of HR.")
     ] = "bicubic",
-    bidx: Annotated[
-        list[str] | None,
-        typer.Option("--bidx", "-b", help="Bands to read, from 1, in network order: 1,2,3."),
-    ] = None,
+    bidx: Bidx = None,
     nodata: Annotated[
         float | None, typer.Option(help="Nodata value, where the raster does not say so.")
     ] = None,
@@ -31,9 +28,7 @@ def evaluate(
         typer.Option(min=1, metavar="PX", help="LR pixels per tile; default: by memory."),
     ] = None,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda[:N]")] = "auto",
-    precision: Annotated[Literal["auto", "fp32", "bf16"], typer.Option(help="auto = fp32.")] = (
-        "auto"
-    ),
+    precision: Annotated[PrecisionName, typer.Option(help="auto = fp32.")] = "auto",
     force: Annotated[
         bool, typer.Option("--force", help="Go on where values do not fit the weights.")
     ] = False,

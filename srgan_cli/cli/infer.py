@@ -3,190 +3,52 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-import typer
-
+from srgan_cli.cli import infer_options as given
 from srgan_cli.cli.infer_report import describe, json_text, named_command
 from srgan_cli.errors import RefusedError, SrganError
 
 if TYPE_CHECKING:
     from srgan_cli.infer.options import InferOptions
 
-Compress = Literal[
-    "deflate", "zstd", "lzw", "lerc", "lerc_deflate", "lerc_zstd", "lzma", "packbits", "none"
-]
-
 
 def infer(
-    input_path: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="INPUT",
-            help="LR raster: anything rasterio opens, or a Sentinel-2 product (.SAFE or its zip).",
-        ),
-    ] = None,
-    output_path: Annotated[
-        Path | None, typer.Argument(metavar="OUTPUT", help="SR GeoTIFF to make.")
-    ] = None,
-    weights: Annotated[
-        Path | None, typer.Option("--weights", "-w", help="Weights file of a run (.safetensors).")
-    ] = None,
-    bidx: Annotated[
-        list[str] | None,
-        typer.Option("--bidx", "-b", help="Bands to read, from 1, in network order: 1,2,3."),
-    ] = None,
-    nodata: Annotated[
-        float | None,
-        typer.Option(help="Nodata value of input and output, where the input does not say so."),
-    ] = None,
-    dtype: Annotated[
-        str | None, typer.Option("--dtype", "-t", help="Output dtype; default: as INPUT.")
-    ] = None,
-    window: Annotated[
-        str | None,
-        typer.Option(metavar="COL,ROW,WIDTH,HEIGHT", help="Part to process, in LR pixels."),
-    ] = None,
-    bbox: Annotated[
-        str | None,
-        typer.Option(
-            metavar="WEST,SOUTH,EAST,NORTH",
-            help="Part to process, in the CRS of INPUT; snaps outwards to whole LR pixels.",
-        ),
-    ] = None,
-    bbox_crs: Annotated[
-        str, typer.Option(metavar="CRS", help="CRS of --bbox, such as EPSG:4326.")
-    ] = "",
-    aoi: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE.geojson",
-            help="Polygons to process: their bounding box, and nodata outside of them.",
-        ),
-    ] = None,
-    aoi_box: Annotated[
-        bool, typer.Option("--aoi-box", help="Process all of the bounding box of --aoi.")
-    ] = False,
-    tile: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            metavar="PX",
-            help="LR pixels kept per tile, rounded up to a multiple of 16; default: by memory.",
-        ),
-    ] = None,
-    halo: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|exact|PX",
-            help="Margin of every tile. auto: the receptive field up to 64 px, else measured.",
-        ),
-    ] = "auto",
-    tolerance: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            help="Error a measured halo may leave, in stored units; default: half a step.",
-        ),
-    ] = None,
-    attention_window: Annotated[
-        str,
-        typer.Option(
-            metavar="trained|full|PX",
-            help="Window that channel attention (rcab) averages over, in LR pixels. "
-            "trained: as the weights file says. full: the whole input.",
-        ),
-    ] = "trained",
-    batch: Annotated[
-        int | None, typer.Option(min=1, help="Tiles per run of the network; default 1.")
-    ] = None,
-    device: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|cpu|cuda[:N]|cuda:all",
-            help="Several GPUs share the scene: cuda:0,cuda:1 or cuda:all.",
-        ),
-    ] = "auto",
-    precision: Annotated[
-        Literal["auto", "fp32", "bf16"],
-        typer.Option(help="bf16 is faster and slightly less exact; auto = fp32."),
-    ] = "auto",
-    format_: Annotated[
-        Literal["gtiff", "cog"],
-        typer.Option("--format", help="cog: cloud-optimised, with overviews."),
-    ] = "gtiff",
-    compress: Annotated[
-        Compress, typer.Option(help="Compression of OUTPUT, at its fastest level.")
-    ] = "deflate",
-    co: Annotated[
-        list[str] | None,
-        typer.Option("--co", metavar="NAME=VALUE", help="GDAL creation option; repeatable."),
-    ] = None,
-    qa: Annotated[
-        bool, typer.Option("--qa/--no-qa", help="Measure how well SR agrees with LR.")
-    ] = True,
-    qa_max_bias: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            metavar="VALUE",
-            help="Exit 1 where a band of SR differs more from LR on average, in stored units.",
-        ),
-    ] = None,
-    quicklook: Annotated[
-        bool, typer.Option("--quicklook", help="Make a PNG beside OUTPUT, 2-98 % stretched.")
-    ] = False,
-    quicklook_path: Annotated[
-        str | None, typer.Option(metavar="FILE.png", help="Make the PNG under this name.")
-    ] = None,
-    qgis_style: Annotated[
-        bool, typer.Option("--qgis-style", help="Make a QGIS style (.qml) beside OUTPUT.")
-    ] = False,
-    manifest: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LIST",
-            help="Many scenes: CSV with `input[,output][,options]`, list of paths, folder, pattern.",
-            rich_help_panel="Many scenes",
-        ),
-    ] = None,
-    out_dir: Annotated[
-        Path | None,
-        typer.Option(help="Where outputs of --manifest go.", rich_help_panel="Many scenes"),
-    ] = None,
-    shard: Annotated[
-        str | None,
-        typer.Option(
-            metavar="I/N",
-            help="Part I, from 0, of N parts; default: as SLURM, AWS Batch or torchrun say.",
-            rich_help_panel="Many scenes",
-        ),
-    ] = None,
-    collect: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="What became of the scenes of an --out-dir.",
-            rich_help_panel="Many scenes",
-        ),
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT.")] = False,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume/--no-resume",
-            " /--restart",
-            help="Go on with what an interrupted run of this command finished, or discard it.",
-        ),
-    ] = True,
-    force: Annotated[
-        bool,
-        typer.Option("--force", help="Go on where values do not fit the weights or disk is short."),
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Plan and time it, write nothing.")
-    ] = False,
+    input_path: given.Input = None,
+    output_path: given.Output = None,
+    weights: given.MaybeWeights = None,
+    bidx: given.Bidx = None,
+    nodata: given.Nodata = None,
+    dtype: given.Dtype = None,
+    window: given.Window = None,
+    bbox: given.Bbox = None,
+    bbox_crs: given.BboxCrs = "",
+    aoi: given.Aoi = None,
+    aoi_box: given.AoiBox = False,
+    tile: given.Tile = None,
+    halo: given.Halo = "auto",
+    tolerance: given.Tolerance = None,
+    attention_window: given.AttentionWindow = "trained",
+    batch: given.Batch = None,
+    device: given.Device = "auto",
+    precision: given.Precision = "auto",
+    format_: given.Format = "gtiff",
+    compress: given.Compress = "deflate",
+    co: given.CreationOptions = None,
+    qa: given.Qa = True,
+    qa_max_bias: given.QaMaxBias = None,
+    quicklook: given.Quicklook = False,
+    quicklook_path: given.QuicklookPath = None,
+    qgis_style: given.QgisStyle = False,
+    manifest: given.SceneList = None,
+    out_dir: given.OutDir = None,
+    shard: given.Shard = None,
+    collect: given.Collect = None,
+    overwrite: given.Overwrite = False,
+    resume: given.Resume = True,
+    force: given.Force = False,
+    as_json: given.AsJson = False,
+    dry_run: given.DryRun = False,
 ) -> None:
     """Super-resolve a GeoTIFF of any size: same ground, CRS, dtype and nodata, smaller pixels.
 

@@ -15,7 +15,7 @@ from srgan_cli.errors import StoppedError
 
 if TYPE_CHECKING:
     from srgan_cli.infer.options import InferResult
-    from srgan_cli.infer.quality import QualityReport
+    from srgan_cli.infer.quality_report import QualityReport
 
 
 @contextmanager

@@ -16,7 +16,8 @@ from torch import Tensor
 from srgan_cli.data.batch import Batch
 from srgan_cli.data.blocks import within_block
 from srgan_cli.data.degradation import Degradation
-from srgan_cli.data.images import ImagePool, Reading
+from srgan_cli.data.images import Reading
+from srgan_cli.data.pool import ImagePool
 from srgan_cli.data.radiometry import Radiometry
 from srgan_cli.data.rasters import read_pixels, read_window, valid_mask
 

@@ -7,10 +7,9 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from fnmatch import fnmatch
 from pathlib import Path
 
-from srgan_cli.data.sentinel2 import is_product, looks_like_product
+from srgan_cli.data.sentinel2_files import is_metadata, is_product, looks_like_product
 from srgan_cli.errors import RefusedError
 
 WORKSHOP = ".srgan"
@@ -70,9 +69,11 @@ def find_files(
 def _expand(path: Path, key: str, suffixes: Sequence[str]) -> list[Path]:
     if path.is_file():
         # GDAL's way to name a Sentinel-2 product.
-        return [path.parent if fnmatch(path.name, "MTD_MSIL*.xml") else path]
+        return [path.parent if is_metadata(path.name) else path]
+    if is_product(str(path)):
+        return [path]
     if path.is_dir():
-        return [path] if is_product(str(path)) else _search(path, key, suffixes)
+        return _search(path, key, suffixes)
     matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True))
     images = [match for match in matches if is_image(match, suffixes)]
     if images:

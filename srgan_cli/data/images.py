@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rasterio.io import DatasetReader
 
 from srgan_cli.data.arrays import SUFFIXES as ARRAY_SUFFIXES
 from srgan_cli.data.arrays import open_array
 from srgan_cli.data.rasters import open_raster
-from srgan_cli.data.sentinel2 import is_product, open_product
+from srgan_cli.data.sentinel2 import open_product
+from srgan_cli.data.sentinel2_files import is_product
 
 if TYPE_CHECKING:
     from srgan_cli.config import RunConfig
-    from srgan_cli.data.cache import ImageCache
-
-OPEN_DATASETS = 128
-"""Datasets one process keeps open: a small part of the 1024 files that systems allow, and opening takes as long as reading."""
 
 
 @dataclass(frozen=True)
@@ -62,47 +57,11 @@ def open_image(path: str, reading: Reading) -> DatasetReader:
     """
     if path.lower().endswith(ARRAY_SUFFIXES):
         return open_array(path, reading.num_bands, reading.npz_key)
-    if _is_product(path):
+    if is_product(path):
         return open_product(path, reading.band_names)
     return open_raster(path)
 
 
 def wanted_bands(path: str, reading: Reading) -> tuple[int, ...]:
     """`Data.bands`, but none for a Sentinel-2 product: it is opened with the named bands alone."""
-    return () if _is_product(path) else reading.bands
-
-
-def _is_product(path: str) -> bool:
-    return (path.lower().endswith(".zip") or Path(path).is_dir()) and is_product(path)
-
-
-class ImagePool:
-    """Open datasets by path, the most recently used ones; crosses process borders empty."""
-
-    def __init__(
-        self, reading: Reading, cache: ImageCache | None = None, limit: int = OPEN_DATASETS
-    ) -> None:
-        self._reading = reading
-        self._cache = cache
-        self._limit = limit
-        self._open: OrderedDict[str, DatasetReader] = OrderedDict()
-
-    def get(self, path: str) -> DatasetReader:
-        """The dataset, opened now if it is not open yet."""
-        dataset = self._open.pop(path, None) or self._open_now(path)
-        self._open[path] = dataset
-        if len(self._open) > self._limit:
-            self._open.popitem(last=False)[1].close()
-        return dataset
-
-    def close(self) -> None:
-        """Close all datasets; `get` opens them again."""
-        while self._open:
-            self._open.popitem()[1].close()
-
-    def _open_now(self, path: str) -> DatasetReader:
-        cached = self._cache.get(path) if self._cache else None
-        return cached or open_image(path, self._reading)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_open": OrderedDict()}
+    return () if is_product(path) else reading.bands

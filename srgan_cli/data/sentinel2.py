@@ -10,16 +10,19 @@ nodata. Source: ESA, "Sentinel-2 Products Specification Document", S2-PDGS-TAS-D
 from __future__ import annotations
 
 import re
-import zipfile
-import zlib
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 from xml.etree import ElementTree
 
 from rasterio.io import DatasetReader
 
 from srgan_cli.data.sentinel2_bands import NODATA, BandFile, damaged, open_together
+from srgan_cli.data.sentinel2_files import (
+    find_product_files,
+    granule_path,
+    product_and_granule,
+    some_granules,
+)
 from srgan_cli.errors import RefusedError
 
 PIXEL_M = {
@@ -46,17 +49,12 @@ BAND_IDS = (
 )
 """By the band_id of the metadata."""
 
+_OLD_IMAGES = ("IMAGE_ID", "IMAGE_ID_2A")
+
 _FACTS = ("PRODUCT_URI", "PROCESSING_BASELINE", "PRODUCT_TYPE", "PRODUCT_START_TIME")
 
 QUANTIFICATION = 10_000
 """Digital numbers per unit of reflectance; the only value that products have."""
-
-_METADATA = re.compile(r"(?:[^/]+/)?MTD_MSIL(?:1C|2A)\.xml")
-_OLD_METADATA = re.compile(r"(?:[^/]+/)?S2[A-D]_OPER_MTD_SAFL(?:1C|2A)_.+\.xml")
-_ZIP_NAME = re.compile(r"S2[A-D]_MSIL(?:1C|2A)_.*\.zip", re.IGNORECASE)
-
-# RuntimeError: encrypted, or compressed by a method that Python does not know.
-_ZIP_ERRORS = (zipfile.BadZipFile, OSError, EOFError, zlib.error, RuntimeError, ValueError)
 
 
 __all__ = [
@@ -65,8 +63,6 @@ __all__ = [
     "PIXEL_M",
     "QUANTIFICATION",
     "Product",
-    "is_product",
-    "looks_like_product",
     "normal_name",
     "open_product",
     "read_product",
@@ -86,32 +82,11 @@ class Product(NamedTuple):
     """Name, baseline, sensing time and the like, by the names of the metadata."""
 
 
-def is_product(path: str) -> bool:
-    """Whether a path is a product: a folder or zip that holds MTD_MSIL1C.xml or MTD_MSIL2A.xml, or is called .SAFE."""
-    place = Path(path)
-    if place.is_dir():
-        return place.suffix.lower() == ".safe" or any(place.glob("MTD_MSIL*.xml"))
-    if place.suffix.lower() != ".zip" or not place.is_file():
-        return False
-    try:
-        with zipfile.ZipFile(place) as archive:
-            names = archive.namelist()
-            return any(_METADATA.fullmatch(name) or _OLD_METADATA.fullmatch(name) for name in names)
-    except _ZIP_ERRORS:
-        # One that is named like a product is a damaged product.
-        return _ZIP_NAME.fullmatch(place.name) is not None
-
-
-def looks_like_product(path: Path) -> bool:
-    """Whether a name in a folder that is searched stands for a product; nothing is opened."""
-    return path.suffix.lower() == ".safe" or _ZIP_NAME.fullmatch(path.name) is not None
-
-
 def open_product(path: str, band_names: Sequence[str]) -> DatasetReader:
     """The wanted bands as one dataset of int32; call it inside a `gdal_env`.
 
     Args:
-        path: `.SAFE` folder or zip.
+        path: `.SAFE` folder or zip, or a granule in one.
         band_names: `Data.band_names`, for example B04, B03, B02, B08.
 
     Raises:
@@ -132,42 +107,86 @@ def open_product(path: str, band_names: Sequence[str]) -> DatasetReader:
 
 
 def read_product(path: str) -> Product:
-    """The image files and offsets of a product.
+    """The image files and offsets of a product of one granule, or of one granule of a product.
 
     Raises:
         UnreadableError: Its metadata are missing or damaged.
-        RefusedError: It is of a kind that is not read.
+        RefusedError: It is of a kind that is not read, holds several granules and `path` names none
+            of them, or has no granule of the name.
     """
-    text, root, prefix = _metadata(path)
-    try:
-        document = ElementTree.fromstring(text)
-    except (ElementTree.ParseError, LookupError, ValueError) as err:  # also unknown encodings
-        raise damaged(path, f"its metadata are no XML ({err})") from err
-    names = [(node.text or "").strip() for node in _all(document, "IMAGE_FILE")]
-    if not names and _all(document, "IMAGE_ID"):
-        raise _old_format(path)
-    if len({name.split("/")[1] for name in names if "/" in name}) > 1:
-        raise RefusedError(
-            f"{path} holds several granules; products with one granule are read",
-            "download the reprocessed product (collection 1)",
-        )
-    _check_quantification(path, document)
+    place, granule = product_and_granule(path)
+    files = find_product_files(place)
+    documents = [_parse(place, text) for text in files.metadata]
+    listed = {name: each for document in documents for name, each in _listed(document).items()}
+    chosen = listed[_choose_granule(place, granule, tuple(listed), files.granules)]
+    _check_quantification(place, chosen.document)
     images = {}
-    for name in names:
+    for name in chosen.images:
         found = _band_and_size(name)
         if found:
-            images[found] = f"{prefix}{root}{name}.jp2"
-    files = {band: file for (band, size), file in images.items() if size == PIXEL_M[band]}
-    return Product(files, images, _offsets(path, document), _facts(document))
+            images[found] = f"{files.prefix}{name}.jp2"
+    native = {band: file for (band, size), file in images.items() if size == PIXEL_M[band]}
+    offsets, facts = _offsets(place, chosen.document), _facts(chosen.document)
+    return Product(native, images, offsets, facts)
 
 
-def _old_format(path: str) -> RefusedError:
-    return RefusedError(
-        f"{path} is in the format before December 2016, with many granules",
-        "download the reprocessed product (collection 1), which has one granule; or make a raster "
-        "of one granule's bands: "
-        "gdalbuildvrt -separate T32TQM.vrt GRANULE/*_T32TQM_*/IMG_DATA/*_B0[2348].jp2",
+class _Granule(NamedTuple):
+    document: ElementTree.Element
+    """The metadata that list it."""
+    images: list[str]
+    """Within the product, without their ending."""
+
+
+def _listed(document: ElementTree.Element) -> dict[str, _Granule]:
+    """The granules of a product by the names of their folders."""
+    listed: dict[str, _Granule] = {}
+    for node in document.iter():
+        name = node.get("granuleIdentifier", "")
+        for image in _texts(node, ("IMAGE_FILE", *_OLD_IMAGES)):
+            place = image if "/" in image else f"GRANULE/{name}/IMG_DATA/{_subfolder(image)}"
+            granule = place.split("/")[1] if place.startswith("GRANULE/") else ""
+            listed.setdefault(granule, _Granule(document, [])).images.append(place)
+    return listed
+
+
+def _subfolder(image: str) -> str:
+    """Where an image lies that old metadata name without its folder: those of L2A by pixel size."""
+    found = re.search(r"_(\d\dm)$", image)
+    return f"R{found[1]}/{image}" if found else image
+
+
+def _choose_granule(
+    path: str, wanted: str | None, listed: Sequence[str], there: Sequence[str]
+) -> str:
+    if not listed:
+        raise damaged(path, "its metadata name no image")
+    if wanted is None and len(listed) == 1:
+        return listed[0]
+    # Whoever wanted one tile may have downloaded no other.
+    present = [name for name in there if name in listed]
+    if wanted in present or (wanted is None and len(present) == 1):
+        return wanted or present[0]
+    if wanted in there:
+        raise damaged(path, f"its metadata do not list the granule {wanted}")
+    if not present:
+        raise damaged(path, f"none of the {len(listed)} granules of its metadata is there")
+    # A tile's name, T32TQM, is part of the granule's.
+    near = next((name for name in present if (wanted or "") in name), present[0])
+    hint = f"choose one of them: {granule_path(path, near)}"
+    if wanted is not None:
+        raise RefusedError(f"{path} has no granule {wanted}, only {some_granules(present)}", hint)
+    raise RefusedError(
+        f"{path} holds {len(present)} granules, as products before December 2016 do: "
+        f"{some_granules(present)}",
+        hint,
     )
+
+
+def _parse(path: str, text: bytes) -> ElementTree.Element:
+    try:
+        return ElementTree.fromstring(text)
+    except (ElementTree.ParseError, LookupError, ValueError) as err:  # also unknown encodings
+        raise damaged(path, f"its metadata are no XML ({err})") from err
 
 
 def normal_name(name: str) -> str:
@@ -204,34 +223,6 @@ def _of_size(size: int) -> str:
     return f"{', '.join(band for band, pixel in PIXEL_M.items() if pixel == size)} at {size} m"
 
 
-def _metadata(path: str) -> tuple[bytes, str, str]:
-    """Content of the product's metadata file, its folder inside the archive, and GDAL's prefix."""
-    place = Path(path)
-    if place.is_dir():
-        found = sorted(place.glob("MTD_MSIL*.xml"))
-        old = (each.name for each in place.glob("*_MTD_SAFL*.xml"))
-        if not found and any(map(_OLD_METADATA.fullmatch, old)):
-            raise _old_format(path)
-        if not found:
-            raise damaged(path, "MTD_MSIL1C.xml or MTD_MSIL2A.xml is missing")
-        try:
-            return found[0].read_bytes(), "", f"{place}/"
-        except OSError as err:
-            raise damaged(path, str(err)) from err
-    try:
-        with zipfile.ZipFile(place) as archive:
-            names = [name for name in archive.namelist() if _METADATA.fullmatch(name)]
-            if not names and any(map(_OLD_METADATA.fullmatch, archive.namelist())):
-                raise _old_format(path)
-            if not names:
-                raise damaged(path, "MTD_MSIL1C.xml or MTD_MSIL2A.xml is missing")
-            text = archive.read(names[0])
-    except _ZIP_ERRORS as err:
-        raise damaged(path, str(err)) from err
-    # Braces delimit the archive, whatever its name ends in.
-    return text, names[0][: names[0].rfind("/") + 1], f"/vsizip/{{{place}}}/"
-
-
 def _band_and_size(name: str) -> tuple[str, int] | None:
     """The band of an image file and its pixel size in metres."""
     found = re.search(r"_(B\d[\dA])(?:_(\d\d)m)?$", name)
@@ -242,12 +233,23 @@ def _band_and_size(name: str) -> tuple[str, int] | None:
 
 def _facts(document: ElementTree.Element) -> dict[str, str]:
     found = {name: _all(document, name) for name in _FACTS}
-    return {name: (nodes[0].text or "").strip() for name, nodes in found.items() if nodes}
+    texts = {name: (nodes[0].text or "").strip() for name, nodes in found.items() if nodes}
+    return {name: text for name, text in texts.items() if text}
 
 
 def _all(document: ElementTree.Element, name: str) -> list[ElementTree.Element]:
     """Elements by name, in whatever namespace."""
-    return [node for node in document.iter() if node.tag.rpartition("}")[2] == name]
+    return [node for node in document.iter() if _name(node) == name]
+
+
+def _texts(node: ElementTree.Element, names: Iterable[str]) -> list[str]:
+    """What the children of these names say, where they say something."""
+    texts = ((each.text or "").strip() for each in node if _name(each) in names)
+    return [text for text in texts if text]
+
+
+def _name(node: ElementTree.Element) -> str:
+    return node.tag.rpartition("}")[2]
 
 
 def _check_quantification(path: str, document: ElementTree.Element) -> None:

@@ -37,17 +37,7 @@ LOSSES: Final = (
 _MARKS: Final = ("start", "resume", "stop", "end")
 """Events that say whether a run goes on."""
 
-_ADVERSARIAL_ONLY: Final = (
-    names.G_ADVERSARIAL,
-    names.D_LOSS,
-    names.D_REAL,
-    names.D_FAKE,
-    names.R1_PENALTY,
-    names.VAL_D_LOSS,
-    names.VAL_D_REAL,
-    names.VAL_D_FAKE,
-    GRAD_RATIO,
-)
+_ADVERSARIAL_ONLY: Final = (*names.ADVERSARIAL, GRAD_RATIO)
 """OpenSR-SRGAN logs dummy zeros of these while the generator pretrains."""
 
 

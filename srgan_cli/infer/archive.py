@@ -1,4 +1,4 @@
-"""Whether what lies in a zip archive is what was put there."""
+"""Which archive a file lies in, and whether what lies there is what was put there."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from srgan_cli.data.sentinel2_files import product_and_granule
 from srgan_cli.errors import RefusedError
 
 _MEMBER = re.compile(
@@ -31,8 +32,8 @@ def refuse_rotten(path: str, files: Iterable[str]) -> None:
     """
     for file in files:
         found = _MEMBER.fullmatch(file)
-        archive = Path(found["braced"] or found["plain"]) if found else None
-        if found is None or archive is None or not archive.is_file():
+        archive = local_file(file)
+        if found is None or not archive.is_file():
             continue
         try:
             _read(archive, found["name"])
@@ -44,6 +45,14 @@ def refuse_rotten(path: str, files: Iterable[str]) -> None:
         except (KeyError, NotImplementedError, RuntimeError, OSError):
             # Encrypted, of a method that Python does not know, named otherwise: GDAL will tell.
             continue
+
+
+def local_file(name: str) -> Path:
+    """What on this machine holds something that GDAL or a user names so: of an archive's member the archive."""
+    found = _MEMBER.fullmatch(name)
+    if found:
+        return Path(found["braced"] or found["plain"])
+    return Path(product_and_granule(name)[0])
 
 
 def _read(archive: Path, name: str | None) -> None:

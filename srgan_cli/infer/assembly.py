@@ -21,7 +21,8 @@ from srgan_cli.data.rasters import reason
 from srgan_cli.errors import SrganError
 from srgan_cli.infer.geometry import Box
 from srgan_cli.infer.layout import Layout
-from srgan_cli.infer.parts import Part, PartReader, Stored
+from srgan_cli.infer.part_files import PartReader
+from srgan_cli.infer.parts import Part, Stored
 from srgan_cli.infer.quantise import enlarged
 from srgan_cli.infer.sink import OutputShape, Sink, writing_env
 

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from srgan_cli.infer.feed import Batch, feed, segment_px
 from srgan_cli.infer.geometry import Box, Grid, Segment, Tile
 from srgan_cli.infer.network import Finish, Network, Pending
-from srgan_cli.infer.parts import Done, Part, PartWriter
+from srgan_cli.infer.part_files import PartWriter
+from srgan_cli.infer.parts import Done, Part
 from srgan_cli.infer.plan import Plan
 from srgan_cli.infer.rounding import carried, rounding
 from srgan_cli.infer.source import Source

@@ -14,9 +14,11 @@ from rasterio.io import DatasetReader
 from srgan_cli import __version__
 from srgan_cli.errors import RefusedError, SrganError
 from srgan_cli.files import write_text
+from srgan_cli.infer.archive import local_file
+from srgan_cli.infer.cut import Cut
 from srgan_cli.infer.network import Network
 from srgan_cli.infer.options import InferOptions
-from srgan_cli.infer.plan import Cut, Settled
+from srgan_cli.infer.settle import Settled
 from srgan_cli.infer.source import Source
 
 _NAME = "manifest.json"
@@ -116,9 +118,8 @@ def refuse_changed_files(facts: Facts, source: Source) -> None:
 def _files(source: Source) -> list[str]:
     """Name, size and time of change of the local files that the raster consists of."""
     found = []
-    # Of a product in an archive GDAL names the files inside.
-    for name in dict.fromkeys((source.path, *source.dataset.files)):
-        path = Path(name)
+    names = (source.path, *source.dataset.files)
+    for path in dict.fromkeys(local_file(name) for name in names):
         if path.is_file():
             facts = path.stat()
             found.append(f"{path.resolve()} ({facts.st_size} bytes, changed {facts.st_mtime_ns})")

@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from srgan_cli import __version__
 from srgan_cli.data.rasters import gdal_env
 from srgan_cli.infer.damage import heard_damage
 from srgan_cli.infer.engine import MakeObserver
-from srgan_cli.infer.job import Job, Made, make
-from srgan_cli.infer.layout import Layout
+from srgan_cli.infer.figures import Figures
+from srgan_cli.infer.job import Job
 from srgan_cli.infer.manifest import gather_facts
-from srgan_cli.infer.metadata import scaled_transform
 from srgan_cli.infer.network import Network, find_devices
 from srgan_cli.infer.options import InferOptions, InferResult
-from srgan_cli.infer.place import refuse_full_disk, refuse_output, refuse_same_file
-from srgan_cli.infer.plan import Plan, Settled, find_cut, make_plan, settle
+from srgan_cli.infer.plan import Plan
 from srgan_cli.infer.products import Wanted
 from srgan_cli.infer.progress import Progress, no_progress
-from srgan_cli.infer.quality import Quality, QualityReport
-from srgan_cli.infer.quicklook import Companions
-from srgan_cli.infer.room import peak_bytes
+from srgan_cli.infer.result import foreseen, of_made
+from srgan_cli.infer.run import make
+from srgan_cli.infer.settle import settle
 from srgan_cli.infer.source import Source, quiet_rasterio
+from srgan_cli.infer.target import Target
 from srgan_cli.models import Generator
 from srgan_cli.weights import WeightsInfo, load_generator
 
@@ -91,84 +87,48 @@ class Model:
         """
         options = options or InferOptions()
         began = time.monotonic()
-        output = Path(dst)
-        if ":" in str(output):
-            # GDAL takes `s3:a.tif` for an address, but no path from the root.
-            output = output.absolute()
-        layout = Layout(options.compress.lower(), options.creation_options, options.format)
-        companions = Companions.of(output, options)
-        for path in (output, *companions.paths):
-            refuse_output(path, options.overwrite or options.dry_run)
+        target = Target.of(dst, options)
         with (
             quiet_rasterio(),
             gdal_env(),
             heard_damage(str(src)) as damage,
             self.source(str(src), options) as source,
         ):
-            for path in (output, *companions.paths):
-                refuse_same_file(source, path, options.aoi)
-            devices = find_devices(options.device)
-            network = Network(self.generator, devices[0], options.precision)
-            settled = settle(source, self.info, options)
+            target.refuse_input(source, options.aoi)
+            job = self._job(source, target, options, progress, observe)
             if options.dry_run:
-                return self._dry_run(source, output, network, settled, options, layout)
-            figures = _figures(source, settled) if options.qa and observe is None else None
-            job = Job(
-                source=source,
-                output=output,
-                networks=network.on(devices),
-                settled=settled,
-                options=options,
-                layout=layout,
-                companions=companions,
-                receptive_field=self.receptive_field,
-                facts=gather_facts(
-                    source,
-                    settled,
-                    network,
-                    options,
-                    self._facts(),
-                    options.qa if observe is None else "another observer",
-                ),
-                provenance=self._provenance,
-                observe=figures or observe,
-                progress=progress,
-            )
-            made = make(job)
-            result = self._result(source, output, made.plan, network, layout)
-        report = _report(figures, made)
-        problem = report.excess(options.qa_max_bias) if report else ""
-        return replace(
-            result,
-            device=",".join(map(str, devices)),
-            format=options.format,
-            skipped_tiles=made.skipped_tiles,
-            resumed_tiles=made.resumed_tiles,
-            tally=None if observe is None else made.tally,
-            warnings=(*result.warnings, *made.warnings, *damage),
-            seconds=time.monotonic() - began,
-            qa=report,
-            problems=(problem,) if problem else (),
-            quicklook=str(companions.quicklook) if companions.quicklook else None,
-            qgis_style=str(companions.style) if companions.style else None,
-        )
+                return foreseen(job)
+            result = of_made(job, make(job))
+        warnings = (*result.warnings, *damage)
+        return replace(result, warnings=warnings, seconds=time.monotonic() - began)
 
-    def _dry_run(
+    def _job(
         self,
         source: Source,
-        output: Path,
-        network: Network,
-        settled: Settled,
+        target: Target,
         options: InferOptions,
-        layout: Layout,
-    ) -> InferResult:
-        cut = find_cut(source, network, settled, self.receptive_field, options)
-        plan = make_plan(source, network, settled, cut)
-        if not options.force:
-            refuse_full_disk(output.parent, peak_bytes(layout, plan.output), 0)
-        seconds = _seconds_per_tile(network, plan, source) * plan.grid.num_tiles
-        result = self._result(source, output, plan, network, layout)
-        return replace(result, format=options.format, dry_run=True, seconds=seconds)
+        progress: Progress,
+        observe: MakeObserver | None,
+    ) -> Job:
+        devices = find_devices(options.device)
+        network = Network(self.generator, devices[0], options.precision)
+        settled = settle(source, self.info, options)
+        looks = options.qa if observe is None else "another observer"
+        return Job(
+            source=source,
+            target=target,
+            # Nobody needs the others for a plan.
+            networks=network.on(devices[:1] if options.dry_run else devices),
+            settled=settled,
+            options=options,
+            receptive_field=self.receptive_field,
+            facts=gather_facts(source, settled, network, options, self._facts(), looks),
+            provenance=self._provenance,
+            weights_sha256=self.sha256,
+            figures=Figures(source, settled) if options.qa and observe is None else None,
+            observe=observe,
+            progress=progress,
+        )
 
     def _facts(self) -> dict[str, Any]:
         """What finished parts owe to this model."""
@@ -191,76 +151,6 @@ class Model:
         if plan.halo.residual is not None:
             tags["SRGAN_RESIDUAL"] = f"{plan.halo.residual:.6g}"
         return tags
-
-    def _result(
-        self, source: Source, output: Path, plan: Plan, network: Network, layout: Layout
-    ) -> InferResult:
-        dataset, grid = source.dataset, plan.grid
-        transform = scaled_transform(dataset.transform, self.info.scale, source.origin)
-        return InferResult(
-            input=source.path,
-            output=str(output),
-            width=plan.output.width,
-            height=plan.output.height,
-            bands=source.bands,
-            num_bands=plan.output.bands,
-            dtype=plan.output.dtype,
-            nodata=None if plan.output.mask else plan.quantiser.nodata,
-            mask=plan.output.mask,
-            crs=dataset.crs.to_string() if dataset.crs else None,
-            transform=tuple(transform)[:6],
-            scale=self.info.scale,
-            halo_px=plan.halo.px,
-            halo_mode=plan.halo.mode,
-            receptive_field_px=plan.receptive_field_px,
-            residual=plan.halo.residual,
-            tile_px=grid.core_px,
-            window_px=(grid.window_height, grid.window_width),
-            num_tiles=grid.num_tiles,
-            skipped_tiles=0,
-            resumed_tiles=0,
-            device=str(network.device),
-            precision=network.precision,
-            raw_bytes=plan.output.raw_bytes,
-            peak_bytes=peak_bytes(layout, plan.output),
-            seconds=0.0,
-            weights_sha256=self.sha256,
-            version=__version__,
-            warnings=plan.warnings,
-        )
-
-
-def _figures(source: Source, settled: Settled) -> Callable[[Plan], Quality]:
-    """What makes an observer that measures how well SR agrees with LR."""
-    num_bands = settled.output.bands
-    comparable = num_bands == len(source.bands)
-    names = [""] * num_bands
-    if comparable:
-        # Here, as the dataset is for one thread at a time.
-        names = [source.dataset.descriptions[band - 1] or "" for band in source.bands]
-    size = (source.height, source.width)
-    return lambda plan: Quality(plan.quantiser, names, comparable, size)
-
-
-def _report(figures: Callable[[Plan], Quality] | None, made: Made) -> QualityReport | None:
-    """What the figures of all parts come to."""
-    if figures is None or made.tally is None:
-        return None
-    whole = figures(made.plan)
-    whole.merge(made.tally)
-    return whole.report()
-
-
-def _seconds_per_tile(network: Network, plan: Plan, source: Source) -> float:
-    """Of the second of two runs: the first one also sets things up."""
-    box = next(plan.grid.strip(0)).tiles[0].window
-    values, _ = source.read_filled(box, 0)
-    lr = np.asarray(plan.quantiser.radiometry.to_network(values))[None].repeat(plan.batch, axis=0)
-    starts = [(0, 0)] * plan.batch
-    network.start(lr, plan.parts, starts).result()
-    began = time.monotonic()
-    network.start(lr, plan.parts, starts).result()
-    return (time.monotonic() - began) / plan.batch
 
 
 def load(

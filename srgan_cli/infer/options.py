@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from srgan_cli.infer.quality import QualityReport
+    from srgan_cli.infer.quality_report import QualityReport
 
 DeviceName = str
 """auto, cpu, cuda, cuda:N; several GPUs share the scene as cuda:0,cuda:1 or cuda:all."""

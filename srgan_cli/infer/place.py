@@ -8,6 +8,7 @@ from pathlib import Path
 
 from srgan_cli.errors import RefusedError
 from srgan_cli.files import sync_folder
+from srgan_cli.infer.archive import local_file
 from srgan_cli.infer.source import Source
 
 _LONGEST_NAME = 255 - len("..status.4194304.tmp.json")
@@ -49,9 +50,9 @@ def refuse_output(path: Path, overwrite: bool) -> None:
 
 
 def refuse_same_file(source: Source, path: Path, aoi: str | None = None) -> None:
-    """Refuse to overwrite the input, a file that it (a VRT, say) is made of, or the polygons."""
+    """Refuse to overwrite the input, a file that it (a VRT, say) is made of or lies in, or the polygons."""
     for name in [source.path, *source.dataset.files, *([aoi] if aoi else [])]:
-        part = Path(name)
+        part = local_file(name)
         if path.exists() and part.exists() and part.samefile(path):
             raise RefusedError(
                 f"{path}: the input itself, or a part of it", "choose another OUTPUT"

@@ -15,13 +15,23 @@ from rasterio.io import DatasetReader
 from srgan_cli.data.finding import is_address
 from srgan_cli.data.radiometry import PerBand, Radiometry
 from srgan_cli.data.rasters import UnreadableError, open_raster
-from srgan_cli.data.sentinel2 import PIXEL_M, Product, is_product, normal_name, read_product
+from srgan_cli.data.sentinel2 import PIXEL_M, Product, normal_name, read_product
 from srgan_cli.data.sentinel2_bands import REFLECTANCE, BandFile, open_together
+from srgan_cli.data.sentinel2_files import (
+    granule_path,
+    is_metadata,
+    is_product,
+    product_and_granule,
+)
 from srgan_cli.errors import RefusedError
 from srgan_cli.infer.archive import refuse_rotten
 
 _SUBDATASET = re.compile(r"SENTINEL2_L(?:1C|2A):(?P<place>.+):(?P<size>[126]0)m:EPSG_\d+")
-_IN_ZIP = r"/vsizip/\{?(.+?\.zip)\}?(?:/[^/]+\.SAFE)?(?:/MTD_MSIL\w+\.xml|/)?"
+_IN_ZIP = re.compile(
+    r"/vsizip/\{?(?P<zip>.+?\.zip)\}?(?:/[^/]+\.SAFE)?"
+    r"(?:/GRANULE/(?P<granule>[^/]+))?(?:/(?P<file>[^/]+\.xml)|/)?",
+    re.IGNORECASE,
+)
 _COLOURS = {"red": "B04", "green": "B03", "blue": "B02", "nir": "B08"}
 _UNIT_REFLECTANCE = 10.0
 """Weights that know brighter values do not speak of reflectance from 0 to 1."""
@@ -68,8 +78,8 @@ def remote_settings(path: str) -> dict[str, str]:
 def open_input(path: str, wanted: Wanted) -> Opened:
     """The dataset of INPUT; call it inside a `gdal_env`.
 
-    A product (its folder, its zip, its MTD_MSIL*.xml, or one of GDAL's subdatasets of 10, 20 or
-    60 m) is opened with digital numbers as they are stored, nodata 0 and tags that give reflectance.
+    A product (its folder, its zip, a granule in either, its MTD_MSIL*.xml, or one of GDAL's
+    subdatasets of 10, 20 or 60 m) is opened with digital numbers as they are stored, nodata 0 and tags that give reflectance.
 
     Raises:
         RefusedError: It is missing, cannot be opened, or does not have the bands that are wanted,
@@ -91,7 +101,7 @@ def _open(path: str, wanted: Wanted) -> Opened:
         return _open_product(place, wanted, int(found["size"]))
     place = _product_of(path)
     if not is_address(place):
-        _refuse_absent(place)
+        _refuse_absent(product_and_granule(place)[0])
         if is_product(place):
             return _open_product(place, wanted, None)
     if not is_address(path) and Path(path).is_dir():
@@ -134,12 +144,15 @@ def _refuse_absent(path: str) -> None:
 
 
 def _product_of(path: str) -> str:
-    """The folder or zip of a product, of which GDAL names the metadata file or the place in the zip."""
-    zipped = re.fullmatch(_IN_ZIP, path, re.IGNORECASE)
-    if zipped and Path(zipped[1]).is_file() and is_product(zipped[1]):
-        return zipped[1]
+    """A product, or a granule in one, of which GDAL names the metadata file or the place in the zip."""
+    zipped = _IN_ZIP.fullmatch(path)
+    if zipped and Path(zipped["zip"]).is_file() and is_product(zipped["zip"]):
+        product, granule, file = zipped["zip"], zipped["granule"], zipped["file"]
+        if granule:
+            return granule_path(product, granule)
+        return product if file is None or is_metadata(file) else path
     place = Path(path)
-    return str(place.parent) if re.fullmatch(r"MTD_MSIL\w+\.xml", place.name) else path
+    return str(place.parent) if is_metadata(place.name) else path
 
 
 def _open_other(path: str) -> DatasetReader:

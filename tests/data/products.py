@@ -30,9 +30,9 @@ def geotiff(pixels, pixel_m=10.0, origin=(600_000.0, 5_000_000.0), crs="EPSG:326
         return memory.read()
 
 
-def write_jp2(path, pixels, pixel_m):
+def write_jp2(path, pixels, pixel_m, origin=(600_000.0, 5_000_000.0)):
     """A lossless JPEG 2000 file, as ESA writes them."""
-    with MemoryFile(geotiff(pixels, pixel_m)) as memory:
+    with MemoryFile(geotiff(pixels, pixel_m, origin)) as memory:
         rasterio.shutil.copy(memory.name, path, driver="JP2OpenJPEG", QUALITY=100, REVERSIBLE="YES")
 
 

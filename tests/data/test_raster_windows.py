@@ -9,7 +9,8 @@ import rasterio
 from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
-from srgan_cli.data.images import ImagePool, Reading
+from srgan_cli.data.images import Reading
+from srgan_cli.data.pool import ImagePool
 from srgan_cli.data.rasters import (
     gdal_env,
     image_bands,

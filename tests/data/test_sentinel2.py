@@ -12,7 +12,8 @@ from rasterio.windows import Window
 from srgan_cli.data.finding import find_files
 from srgan_cli.data.images import Reading, open_image
 from srgan_cli.data.rasters import UnreadableError, gdal_env, read_pixels
-from srgan_cli.data.sentinel2 import NODATA, is_product, normal_name, read_product
+from srgan_cli.data.sentinel2 import NODATA, normal_name, read_product
+from srgan_cli.data.sentinel2_files import is_product
 from srgan_cli.data.training import open_training_data
 from srgan_cli.errors import RefusedError
 
@@ -118,7 +119,7 @@ def test_bands_must_be_named_known_and_there(tmp_path):
         (("-1000<", "none<"), "BOA_ADD_OFFSET is 'none', not a number"),
         (('band_id="12"', 'band_id="13"'), "BOA_ADD_OFFSET has the unknown band_id '13'"),
         (("</n1:General_Info>", ""), "its metadata are no XML"),
-        (("IMAGE_FILE", "IMAGE_ID"), "is in the format before December 2016"),
+        (("IMAGE_FILE", "IMAGE_NAME"), "its metadata name no image"),
     ],
 )
 def test_metadata_that_are_not_understood_are_never_guessed_around(tmp_path, change, text):
@@ -126,19 +127,6 @@ def test_metadata_that_are_not_understood_are_never_guessed_around(tmp_path, cha
     err = refused(root, RGBN)
     assert text in err.message
     assert str(root) in err.message
-
-
-def test_products_of_before_december_2016_are_told_from_damaged_ones(tmp_path):
-    root = tmp_path / "S2A_OPER_PRD_MSIL1C_PDMC_20160605T170255_R108_V20160605T102026.SAFE"
-    granule = "S2A_OPER_MSI_L1C_TL_EPA__20160605T113933_A004979_T32TQM_N02.02"
-    (root / "GRANULE" / granule / "IMG_DATA").mkdir(parents=True)
-    name = "S2A_OPER_MTD_SAFL1C_PDMC_20160605T170255_R108_V20160605T102026.xml"
-    (root / name).write_text("<n1/>")
-    for place in (root, zip_product(root)):
-        err = refused(place, RGBN)
-        assert not isinstance(err, UnreadableError)
-        assert f"{place} is in the format before December 2016, with many granules" in err.message
-        assert "gdalbuildvrt -separate" in err.hint
 
 
 def test_incomplete_products_are_unreadable_and_named(tmp_path):

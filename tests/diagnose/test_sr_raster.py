@@ -212,28 +212,15 @@ def test_what_no_longer_is_the_networks_output_is_refused(tmp_path: Path) -> Non
         "8-bit picture with an alpha band",
         write(tmp_path / "d.tif", rgba, photometric="RGB", alpha="YES"),
     )
-    with rasterio.open(
-        tmp_path / "e.png",
-        "w",
-        driver="PNG",
-        count=3,
-        height=rgb.shape[1],
-        width=rgb.shape[2],
-        dtype="uint8",
-    ) as out:
-        out.write(rgb)
-    refused("is a PNG, a picture for the screen", tmp_path / "e.png")
-    with rasterio.open(
-        tmp_path / "e.jpg",
-        "w",
-        driver="JPEG",
-        count=3,
-        height=rgb.shape[1],
-        width=rgb.shape[2],
-        dtype="uint8",
-    ) as out:
-        out.write(rgb)
-    refused("compressed with losses", tmp_path / "e.jpg")
+    bands, height, width = rgb.shape
+    for name, driver, message in (
+        ("e.png", "PNG", "is a PNG, a picture for the screen"),
+        ("e.jpg", "JPEG", "compressed with losses"),
+    ):
+        size = {"count": bands, "height": height, "width": width}
+        with rasterio.open(tmp_path / name, "w", driver=driver, dtype="uint8", **size) as out:
+            out.write(rgb)
+        refused(message, tmp_path / name)
     with rasterio.open(write(tmp_path / "p.tif", rgb[:1])) as dataset:
         profile = dataset.profile
     with rasterio.open(tmp_path / "p.tif", "w", **profile) as out:

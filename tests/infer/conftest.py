@@ -57,6 +57,18 @@ def make_model() -> Callable[..., Model]:
 
 
 @pytest.fixture
+def model(make_model: Callable[..., Model]) -> Model:
+    """The usual one; files that need another have their own."""
+    return make_model()
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outputs of several blocks from scenes of a few dozen pixels."""
+    monkeypatch.setattr("srgan_cli.infer.layout.BLOCK_PX", 32)
+
+
+@pytest.fixture
 def save_model(tmp_path: Path) -> Callable[[Model], Path]:
     def save(model: Model) -> Path:
         path = tmp_path / "w.safetensors"

@@ -19,18 +19,14 @@ from rasterio.warp import transform_bounds, transform_geom
 from srgan_cli.data.rasters import gdal_env
 from srgan_cli.errors import RefusedError
 from srgan_cli.infer import InferOptions, Model
-from srgan_cli.infer import layout as layout_module
 from srgan_cli.infer.area import Polygons
 from srgan_cli.infer.geometry import Box, Grid
 from srgan_cli.infer.source import Source
 
+pytestmark = pytest.mark.usefixtures("small_blocks")
+
 WINDOWS = [(13, 7, 31, 45), (0, 0, 20, 20), (70, 60, 29, 37), (33, 41, 1, 1), (0, 50, 99, 5)]
 UTM = Affine(10, 0, 500_000, 0, -10, 4_000_000)
-
-
-@pytest.fixture(autouse=True)
-def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout_module, "BLOCK_PX", 32)
 
 
 def run(

@@ -17,7 +17,7 @@ from rio_cogeo.cogeo import cog_validate
 
 from srgan_cli.errors import RefusedError, SrganError
 from srgan_cli.infer import InferOptions, InferResult, Model
-from srgan_cli.infer import job as job_module
+from srgan_cli.infer import finishing as finishing_module
 
 COG = InferOptions(format="cog")
 
@@ -175,7 +175,7 @@ def test_a_cog_that_cannot_be_made_loses_nothing(
 ) -> None:
     source, out, model = make_raster(height=60, width=60), tmp_path / "o.tif", make_model()
     tiles = InferOptions(format="cog", tile_px=16)
-    make_cog = job_module.make_cog
+    make_cog = finishing_module.make_cog
 
     def fail(source: Path, target: Path, layout: object) -> str:
         if target.name == "writing.tif":
@@ -183,7 +183,7 @@ def test_a_cog_that_cannot_be_made_loses_nothing(
         return make_cog(source, target, layout)
 
     with monkeypatch.context() as patched:
-        patched.setattr(job_module, "make_cog", fail)
+        patched.setattr(finishing_module, "make_cog", fail)
         with pytest.raises(SrganError, match="the COG cannot be made: .*nowhere") as caught:
             model.infer_file(source, out, tiles)
     assert "16 of 16 tiles are kept" in caught.value.hint
@@ -221,7 +221,7 @@ def test_other_pixels_in_the_cog_are_noticed(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    make_cog = job_module.make_cog
+    make_cog = finishing_module.make_cog
 
     def damaged(source: Path, target: Path, layout: object) -> str:
         with rasterio.open(source, "r+") as opened:
@@ -232,7 +232,7 @@ def test_other_pixels_in_the_cog_are_noticed(
             opened.write(pixels)
         return warning
 
-    monkeypatch.setattr(job_module, "make_cog", damaged)
+    monkeypatch.setattr(finishing_module, "make_cog", damaged)
     with pytest.raises(SrganError, match="other pixels than were written"):
         make_model().infer_file(make_raster(), tmp_path / "o.tif", COG)
     assert [path.name for path in tmp_path.iterdir()] == ["in.tif"]

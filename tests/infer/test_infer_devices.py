@@ -17,17 +17,13 @@ from hypothesis import strategies as st
 from srgan_cli.data.radiometry import RADIOMETRIES
 from srgan_cli.errors import RefusedError, SrganError
 from srgan_cli.infer import InferOptions, Model
-from srgan_cli.infer import layout as layout_module
 from srgan_cli.infer import network as network_module
 from srgan_cli.infer.network import Network, find_device, find_devices
 from srgan_cli.infer.quantise import Quantiser
 from srgan_cli.infer.rounding import carried, rounding
 from srgan_cli.infer.workshop import folder_of
 
-
-@pytest.fixture(autouse=True)
-def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout_module, "BLOCK_PX", 32)
+pytestmark = pytest.mark.usefixtures("small_blocks")
 
 
 def pixels(path: Path) -> np.ndarray:

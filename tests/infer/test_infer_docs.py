@@ -26,13 +26,16 @@ def blocks(name: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
 
 
-def options_of_the_command() -> set[str]:
+def parameters_of_the_command() -> list[Any]:
     app = typer.Typer()
     app.command()(infer_command.infer)
-    command = typer.main.get_command(app)
+    return list(typer.main.get_command(app).params)
+
+
+def options_of_the_command() -> set[str]:
     return {
         name
-        for parameter in command.params
+        for parameter in parameters_of_the_command()
         for name in (*parameter.opts, *parameter.secondary_opts)
     }
 
@@ -78,6 +81,14 @@ def test_every_option_exists_and_every_option_can_be_reached() -> None:
     assert set(SCENE_OPTIONS) <= {field.name for field in dataclasses.fields(InferOptions)}
     for name in SCENE_OPTIONS:
         assert name in text
+
+
+def test_the_command_has_the_defaults_of_the_options() -> None:
+    stated = {each.name: each.default for each in parameters_of_the_command()}
+    spelled = {"tile_px": "tile", "creation_options": "co", "format": "format_"}
+    for name, value in dataclasses.asdict(InferOptions()).items():
+        # An option that may be repeated is None, and not an empty list, where it is not given.
+        assert (stated[spelled.get(name, name)] or None) == (value or None), name
 
 
 def test_the_slurm_script_is_a_script_and_hands_on_its_arguments(tmp_path: Path) -> None:

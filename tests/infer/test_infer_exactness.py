@@ -12,8 +12,8 @@ import torch
 
 from srgan_cli.errors import RefusedError
 from srgan_cli.infer import InferOptions, InferResult, Model, load
+from srgan_cli.infer import cut as cut_module
 from srgan_cli.infer import layout as layout_module
-from srgan_cli.infer import plan as plan_module
 
 NETWORKS = {
     "res": {},
@@ -188,7 +188,7 @@ def test_a_far_looking_network_gets_a_measured_halo(
 ) -> None:
     model = make_model(n_blocks=8)
     source = make_raster(height=150, width=150)
-    monkeypatch.setattr(plan_module, "AFFORDABLE_PX", 8)
+    monkeypatch.setattr(cut_module, "AFFORDABLE_PX", 8)
     field = model.receptive_field()
     assert field is not None
     assert field > 16

@@ -14,20 +14,11 @@ from interrupting import after
 
 from srgan_cli.errors import RefusedError, SrganError
 from srgan_cli.infer import InferOptions, Model
-from srgan_cli.infer import layout as layout_module
 from srgan_cli.infer.workshop import folder_of
 
+pytestmark = pytest.mark.usefixtures("small_blocks")
+
 TILES = InferOptions(tile_px=16)
-
-
-@pytest.fixture(autouse=True)
-def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout_module, "BLOCK_PX", 32)
-
-
-@pytest.fixture
-def model(make_model: Callable[..., Model]) -> Model:
-    return make_model()
 
 
 @pytest.fixture

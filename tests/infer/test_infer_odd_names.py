@@ -23,11 +23,6 @@ NAMES = (
 LATIN = os.fsdecode(b"lat\xe9n.tif")
 
 
-@pytest.fixture
-def model(make_model: Callable[..., Model]) -> Model:
-    return make_model()
-
-
 def test_outputs_of_any_name_lie_under_it(
     model: Model,
     make_raster: Callable[..., Path],

@@ -19,23 +19,15 @@ from interrupting import after, fail
 
 from srgan_cli.errors import RefusedError, SrganError, StoppedError
 from srgan_cli.infer import InferOptions, InferResult, Model, load
+from srgan_cli.infer import finishing as finishing_module
 from srgan_cli.infer import job as job_module
-from srgan_cli.infer import layout as layout_module
-from srgan_cli.infer import parts as parts_module
+from srgan_cli.infer import part_files as part_files_module
 from srgan_cli.infer.workshop import folder_of
 from srgan_cli.lock import locked
 
+pytestmark = pytest.mark.usefixtures("small_blocks")
+
 TILES = InferOptions(tile_px=16)
-
-
-@pytest.fixture(autouse=True)
-def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout_module, "BLOCK_PX", 32)
-
-
-@pytest.fixture
-def model(make_model: Callable[..., Model]) -> Model:
-    return make_model()
 
 
 @pytest.fixture
@@ -199,14 +191,14 @@ def test_a_stop_while_writing_keeps_all_tiles(
     model: Model, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = whole(model, source, tmp_path / "whole.tif")
-    assemble = job_module.assemble
+    assemble = finishing_module.assemble
 
     def stopped(*args: Any) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         assemble(*args)
 
     with monkeypatch.context() as patched:
-        patched.setattr(job_module, "assemble", stopped)
+        patched.setattr(finishing_module, "assemble", stopped)
         with pytest.raises(StoppedError, match="42 of 42 tiles are kept"):
             model.infer_file(source, tmp_path / "out.tif", TILES)
     left = sorted(path.suffix for path in folder_of(tmp_path / "out.tif").iterdir())
@@ -344,7 +336,7 @@ def test_a_full_disk_loses_nothing(
 ) -> None:
     expected = whole(model, source, tmp_path / "whole.tif")
     out, count = tmp_path / "out.tif", 0
-    append = parts_module.PartWriter._append
+    append = part_files_module.PartWriter._append
 
     def full(part: Any, data: memoryview) -> None:
         nonlocal count
@@ -352,12 +344,12 @@ def test_a_full_disk_loses_nothing(
         if count > 25:
             # As much as still fits, as a disk does it.
             part._file.write(data.cast("B")[:100])
-            with parts_module._told(part._path):
+            with part_files_module._told(part._path):
                 raise OSError(errno.ENOSPC, "No space left on device")
         append(part, data)
 
     with monkeypatch.context() as patched:
-        patched.setattr(parts_module.PartWriter, "_append", full)
+        patched.setattr(part_files_module.PartWriter, "_append", full)
         with pytest.raises(SrganError, match="cannot write .*No space left on device") as caught:
             model.infer_file(source, out, TILES)
     assert caught.value.exit_code == 1
@@ -413,7 +405,7 @@ def test_an_observer_sees_every_tile_once_across_processes(
     with pytest.raises(RefusedError, match="qa: another observer there, True now"):
         model.infer_file(source, out, options)
     if format_ == "cog":
-        make_cog = job_module.make_cog
+        make_cog = finishing_module.make_cog
 
         def failing(source: Path, target: Path, layout: Any) -> str:
             return (
@@ -421,7 +413,7 @@ def test_an_observer_sees_every_tile_once_across_processes(
             )
 
         with monkeypatch.context() as patched:
-            patched.setattr(job_module, "make_cog", failing)
+            patched.setattr(finishing_module, "make_cog", failing)
             with pytest.raises(SrganError, match="played"):
                 run()
         assert not list(folder_of(out).glob("*.bin")), "the assembled file has taken their place"

@@ -20,7 +20,7 @@ from interrupting import after, fail
 
 from srgan_cli.errors import RefusedError, SrganError, StoppedError
 from srgan_cli.infer import InferOptions, Model
-from srgan_cli.infer import layout as layout_module
+from srgan_cli.infer import model as model_module
 from srgan_cli.infer.batch import run_batch
 from srgan_cli.infer.quality import Quality
 from srgan_cli.infer.scene_list import read_scenes
@@ -30,12 +30,9 @@ from srgan_cli.infer.workshop import folder_of
 from srgan_cli.lock import locked
 from srgan_cli.signals import stop_request
 
+pytestmark = pytest.mark.usefixtures("small_blocks")
+
 TILES = InferOptions(tile_px=16)
-
-
-@pytest.fixture(autouse=True)
-def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout_module, "BLOCK_PX", 32)
 
 
 @pytest.fixture
@@ -222,7 +219,7 @@ def test_what_lies_outside_of_polygons_is_neither_read_nor_made(
     with monkeypatch.context() as patched, after(monkeypatch, 0, count):
         patched.setattr(Source, "read", noted)
         sample = np.full((2, 5), 3000.0, dtype=np.float32)
-        patched.setattr("srgan_cli.infer.plan.sample_values", lambda _: sample)
+        patched.setattr("srgan_cli.infer.settle.sample_values", lambda _: sample)
         result = model.infer_file(source, tmp_path / "out.tif", options)
     assert result.skipped_tiles == 7 * 6
     assert runs[0] == result.num_tiles - result.skipped_tiles
@@ -315,7 +312,7 @@ def test_an_output_whose_process_died_before_it_said_so_is_made_again(
 
     out = tmp_path / "sr" / "in.tif"
     with monkeypatch.context() as patched:
-        patched.setattr(Model, "_result", die)
+        patched.setattr(model_module, "of_made", die)
         with pytest.raises(KilledError):
             run_batch(model, listed())
     assert out.exists()
