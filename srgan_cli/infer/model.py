@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from srgan_cli import __version__
+from srgan_cli.data.facts import transform_of
 from srgan_cli.data.rasters import gdal_env
 from srgan_cli.infer.damage import heard_damage
 from srgan_cli.infer.engine import MakeObserver
@@ -22,7 +23,7 @@ from srgan_cli.infer.manifest import gather_facts
 from srgan_cli.infer.metadata import scaled_transform
 from srgan_cli.infer.network import Network, find_devices
 from srgan_cli.infer.options import InferOptions, InferResult
-from srgan_cli.infer.place import refuse_full_disk, refuse_output, refuse_same_file
+from srgan_cli.infer.place import refuse_full_disk, refuse_output, refuse_same_file, written_through
 from srgan_cli.infer.plan import Plan, Settled, find_cut, make_plan, settle
 from srgan_cli.infer.products import Wanted
 from srgan_cli.infer.progress import Progress, no_progress
@@ -91,13 +92,14 @@ class Model:
         """
         options = options or InferOptions()
         began = time.monotonic()
-        output = Path(dst)
+        named = Path(dst)
+        output = written_through(named)
         if ":" in str(output):
             # GDAL takes `s3:a.tif` for an address, but no path from the root.
             output = output.absolute()
         layout = Layout(options.compress.lower(), options.creation_options, options.format)
-        companions = Companions.of(output, options)
-        for path in (output, *companions.paths):
+        companions = Companions.of(named, options)
+        for path in (output, *map(written_through, companions.paths)):
             refuse_output(path, options.overwrite or options.dry_run)
         with (
             quiet_rasterio(),
@@ -111,7 +113,8 @@ class Model:
             network = Network(self.generator, devices[0], options.precision)
             settled = settle(source, self.info, options)
             if options.dry_run:
-                return self._dry_run(source, output, network, settled, options, layout)
+                result = self._dry_run(source, output, network, settled, options, layout)
+                return replace(result, output=str(named))
             figures = _figures(source, settled) if options.qa and observe is None else None
             job = Job(
                 source=source,
@@ -140,6 +143,7 @@ class Model:
         problem = report.excess(options.qa_max_bias) if report else ""
         return replace(
             result,
+            output=str(named),
             device=",".join(map(str, devices)),
             format=options.format,
             skipped_tiles=made.skipped_tiles,
@@ -196,7 +200,7 @@ class Model:
         self, source: Source, output: Path, plan: Plan, network: Network, layout: Layout
     ) -> InferResult:
         dataset, grid = source.dataset, plan.grid
-        transform = scaled_transform(dataset.transform, self.info.scale, source.origin)
+        transform = scaled_transform(transform_of(dataset), self.info.scale, source.origin)
         return InferResult(
             input=source.path,
             output=str(output),

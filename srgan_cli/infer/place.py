@@ -14,6 +14,28 @@ _LONGEST_NAME = 255 - len("..status.4194304.tmp.json")
 """Bytes; the files beside an output have longer names, and file systems take 255."""
 
 
+def written_through(path: Path) -> Path:
+    """The file that a write to `path` makes: what a symbolic link leads to, as `cp` and GDAL have it.
+
+    The output is made beside that file and renamed to it, so the link stays what it is.
+
+    Raises:
+        RefusedError: The link leads back to itself.
+    """
+    try:
+        if not path.is_symlink():
+            return path
+        target = Path(os.path.realpath(path))
+    except OSError:
+        # `refuse_output` tells why it cannot be looked at.
+        return path
+    if target.is_symlink():
+        raise RefusedError(
+            f"{path}: a symbolic link that leads back to itself", "choose another OUTPUT"
+        )
+    return target
+
+
 def refuse_name(path: Path) -> None:
     """Refuse a name under which no file, or none beside it, can be made."""
     try:

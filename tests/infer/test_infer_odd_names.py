@@ -121,3 +121,63 @@ def test_a_scene_whose_output_has_too_long_a_name_stops_no_other(
     first, second = run_batch(model, scenes)
     assert (first.state, second.state) == ("failed", "done")
     assert "at most 230" in first.message
+
+
+def test_a_link_is_written_through(
+    model: Model, make_raster: Callable[..., Path], tmp_path: Path
+) -> None:
+    source = make_raster(height=8, width=9)
+    far, near = tmp_path / "far", tmp_path / "near"
+    far.mkdir()
+    near.mkdir()
+    link, picture = near / "out.tif", near / "out.png"
+    link.symlink_to("../far/target.tif")
+    picture.symlink_to(far / "look.png")
+    for options in (InferOptions(quicklook=True), InferOptions(quicklook=True, overwrite=True)):
+        result = model.infer_file(source, link, options)
+        assert result.output == str(link)
+        assert link.is_symlink()
+        assert picture.is_symlink()
+        assert sorted(os.listdir(near)) == ["out.png", "out.tif"]
+        assert sorted(os.listdir(far)) == ["look.png", "target.tif"]
+        with rasterio.open(far / "target.tif") as out:
+            assert out.shape == (16, 18)
+    with pytest.raises(RefusedError, match="exists already"):
+        model.infer_file(source, link)
+
+
+def test_a_link_that_leads_nowhere_good_is_told_of(
+    model: Model, make_raster: Callable[..., Path], tmp_path: Path
+) -> None:
+    source = make_raster(height=8, width=9)
+    before = source.read_bytes()
+    leads = {
+        "loop": ("loop", "leads back to itself"),
+        "lost": ("gone/x.tif", "gone: no such folder"),
+        "self": ("in.tif", "the input itself"),
+        "folder": (".", "a folder"),
+        "long": ("x" * 240 + ".tif", "a name of 244 bytes"),
+    }
+    for name, (target, words) in leads.items():
+        link = tmp_path / name
+        link.symlink_to(target)
+        with pytest.raises(RefusedError, match=words):
+            model.infer_file(source, link, InferOptions(overwrite=True))
+        assert link.is_symlink()
+    assert source.read_bytes() == before
+    assert sorted(os.listdir(tmp_path)) == sorted([*leads, "in.tif"])
+
+
+def test_outputs_of_a_batch_may_be_links(
+    model: Model, make_raster: Callable[..., Path], tmp_path: Path
+) -> None:
+    make_raster("y.tif", height=8, width=9)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    scenes = read_scenes(str(tmp_path / "y.tif"), folder, InferOptions())
+    scenes[0].output.symlink_to(tmp_path / "target.tif")
+    assert [status.state for status in run_batch(model, scenes)] == ["done"]
+    assert [status.state for status in run_batch(model, scenes)] == ["skipped"]
+    assert scenes[0].output.is_symlink()
+    with rasterio.open(tmp_path / "target.tif") as out:
+        assert out.shape == (16, 18)
