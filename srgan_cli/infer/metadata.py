@@ -22,9 +22,10 @@ _STALE_NAMESPACES = {
     "RPC",
     "EXIF",
     "TIFF",
+    "IMD",
     "rio_creation_kwds",
 }
-"""About the file's layout or its pixel grid; RPC is scaled separately."""
+"""About the file's layout or its pixel grid; RPC is scaled separately. GDAL writes IMD to a file beside."""
 _STALE_PREFIXES = ("STATISTICS_", "OVR_", "LAYOUT", "NODATA_VALUES", "SRGAN_")
 
 

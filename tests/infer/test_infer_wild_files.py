@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -162,6 +163,23 @@ def test_points_without_a_crs_do_not_become_one(
     with rasterio.open(tmp_path / "out.tif") as out:
         assert out.crs is None
         assert out.transform == Affine(5, 0, 500_000, 0, -5, 4_000_000)
+
+
+def test_metadata_that_gdal_keeps_in_files_leave_none_behind(
+    model: Model, make_raster: Callable[..., Path], tmp_path: Path
+) -> None:
+    source, folder = make_raster(height=8, width=9), tmp_path / "out"
+    folder.mkdir()
+    with rasterio.open(source, "r+") as tagged:
+        tagged.update_tags(ns="IMD", numColumns="9", satId="WV02")
+        tagged.update_tags(ns="IMAGERY", SATELLITEID="WV02")
+    assert source.with_suffix(".IMD").exists()
+    model.infer_file(source, folder / "out.tif", InferOptions(creation_options={"TFW": "NO"}))
+    assert os.listdir(folder) == ["out.tif"]
+    with rasterio.open(folder / "out.tif") as out:
+        # It speaks of the pixels of the input.
+        assert out.tags(ns="IMD") == {}
+        assert out.tags(ns="IMAGERY") == {"SATELLITEID": "WV02"}
 
 
 class HugeBlocks:
