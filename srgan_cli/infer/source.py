@@ -21,6 +21,7 @@ from srgan_cli.data.facts import BandFacts, band_facts
 from srgan_cli.data.rasters import fill_nearest, image_bands, read_pixels, valid_mask
 from srgan_cli.errors import RefusedError
 from srgan_cli.infer.area import chosen_area
+from srgan_cli.infer.checksums import BlockChecksums
 from srgan_cli.infer.geometry import Box
 from srgan_cli.infer.options import InferOptions
 from srgan_cli.infer.products import Wanted, open_input
@@ -67,6 +68,7 @@ class Source:
         except RefusedError:
             self.dataset.close()
             raise
+        self._checksums = BlockChecksums(self.dataset)
         self.choose(image_bands(self.dataset), None)
 
     def __enter__(self) -> Source:
@@ -221,6 +223,7 @@ class Source:
             RefusedError: The file cannot be decoded there.
         """
         window = self._window(box)
+        self._checksums.refuse_damage(window, self.bands)
         values, valid = read_pixels(self.dataset, window, self.bands, self._given_nodata)
         # A nodata value hides the alpha band from GDAL's masks.
         if self._alpha and MaskFlags.alpha not in self._flags:

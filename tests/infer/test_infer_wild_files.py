@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import struct
+import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,14 +19,15 @@ from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import RasterioIOError
+from rasterio.errors import RasterioError, RasterioIOError
 from rasterio.windows import Window
 
 from srgan_cli.data import facts
 from srgan_cli.data.facts import transform_of
-from srgan_cli.data.rasters import read_pixels
+from srgan_cli.data.rasters import gdal_env, read_pixels
 from srgan_cli.errors import RefusedError
 from srgan_cli.infer import InferOptions, Model
+from srgan_cli.infer.checksums import _is_damaged
 from srgan_cli.infer.damage import heard_damage
 from srgan_cli.infer.source import Source
 
@@ -212,3 +215,41 @@ def test_an_old_kind_of_jpeg_is_not_called_damaged() -> None:
         assert heard == []
         logger.warning("CPLE_AppDefined in x.tif: " + words, "Inconsistent strip size")
         assert len(heard) == 1
+
+
+@pytest.mark.parametrize("interleave", ["pixel", "band"])
+def test_a_flipped_bit_that_gdal_does_not_notice_is_refused(
+    model: Model, make_raster: Callable[..., Path], tmp_path: Path, interleave: str
+) -> None:
+    source = make_raster(
+        height=64, width=64, compress="deflate", interleave=interleave, tiled=True,
+        blockxsize=32, blockysize=32,
+    )  # fmt: skip
+    whole, bands = source.read_bytes(), 2
+    with rasterio.open(source) as dataset:
+        good = dataset.read()
+        offset = int(dataset.get_tag_item("BLOCK_OFFSET_1_0", "TIFF", bidx=bands))
+        size = int(dataset.get_tag_item("BLOCK_SIZE_1_0", "TIFF", bidx=bands))
+    for place in range(offset + 2, offset + size - 4):
+        source.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with gdal_env(), rasterio.open(source) as dataset, suppress(RasterioError):
+            if not np.array_equal(dataset.read(), good):
+                break
+    else:
+        pytest.fail("GDAL noticed every flipped bit")
+    words = r"cannot read .*in\.tif at rows 0\.\.31: a compressed block does not match its checksum"
+    with pytest.raises(RefusedError, match=words):
+        model.infer_file(source, tmp_path / "out.tif")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.tif"]
+    # What lies in other blocks can still be used.
+    options = InferOptions(window=(0, 40, 20, 20), halo=4, tile_px=16)
+    assert model.infer_file(source, tmp_path / "out.tif", options).height == 40
+
+
+def test_blocks_without_an_end_are_left_to_gdal(ground: Callable[..., np.ndarray]) -> None:
+    pixels = ground(1, 32, 32).astype("uint16").tobytes()
+    stream = zlib.compressobj()
+    unended = stream.compress(pixels) + stream.flush(zlib.Z_SYNC_FLUSH)
+    assert not _is_damaged(unended)
+    assert not _is_damaged(unended + stream.flush() + b"padding")
+    assert _is_damaged(zlib.compress(pixels)[:-4] + bytes(4))
