@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import stat
+import tarfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -181,3 +184,40 @@ def test_outputs_of_a_batch_may_be_links(
     assert scenes[0].output.is_symlink()
     with rasterio.open(tmp_path / "target.tif") as out:
         assert out.shape == (16, 18)
+
+
+@pytest.mark.parametrize(
+    "name", ["/vsizip/{0}/a/in.tif", "/vsizip/{{{0}}}/a/in.tif", "zip://{0}!a/in.tif", "{0}"]
+)
+def test_an_archive_is_not_overwritten_by_what_is_made_of_it(
+    model: Model, make_raster: Callable[..., Path], tmp_path: Path, name: str
+) -> None:
+    archive = tmp_path / "in.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.write(make_raster(height=8, width=9), "a/in.tif")
+    before = archive.read_bytes()
+    with pytest.raises(RefusedError, match="the input itself, or a part of it"):
+        model.infer_file(name.format(archive), archive, InferOptions(overwrite=True))
+    assert archive.read_bytes() == before
+    assert model.infer_file(name.format(archive), tmp_path / "out.tif").height == 16
+
+
+@pytest.mark.parametrize("kind", ["gz", "tar", "subfile"])
+def test_other_containers_are_not_overwritten_either(
+    model: Model, make_raster: Callable[..., Path], tmp_path: Path, kind: str
+) -> None:
+    raster, holder = make_raster(height=8, width=9), tmp_path / f"holder.{kind}"
+    if kind == "gz":
+        holder.write_bytes(gzip.compress(raster.read_bytes()))
+        name = f"/vsigzip/{holder}"
+    elif kind == "tar":
+        with tarfile.open(holder, "w") as file:
+            file.add(raster, "in.tif")
+        name = f"/vsitar/{holder}/in.tif"
+    else:
+        holder.write_bytes(b"head" + raster.read_bytes())
+        name = f"/vsisubfile/4_{raster.stat().st_size},{holder}"
+    before = holder.read_bytes()
+    with pytest.raises(RefusedError, match="the input itself, or a part of it"):
+        model.infer_file(name, holder, InferOptions(overwrite=True))
+    assert holder.read_bytes() == before
