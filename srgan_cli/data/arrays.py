@@ -42,6 +42,7 @@ class ArrayDataset:
         self.mask_flag_enums = ([flag],) * self.count
         self.block_shapes = ((1, 1),) * self.count
         self.nodata = None
+        self.nodatavals = (None,) * self.count
         self.crs = None
         self.transform = Affine.identity()
         self.scales = tuple(scales) or (1.0,) * self.count

@@ -16,11 +16,13 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NodataShadowWarning, NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
+from srgan_cli.data.facts import band_facts
 from srgan_cli.data.fill import fill_nearest
 from srgan_cli.errors import RefusedError
 
@@ -73,16 +75,18 @@ def open_raster(path: str) -> DatasetReader:
     """The open dataset; RefusedError with the file's name where that fails."""
     try:
         with _silent(NotGeoreferencedWarning):
-            return rasterio.open(path)
+            dataset = rasterio.open(path)
+        band_facts(dataset)
     except UnicodeEncodeError as err:
         shown = os.fsencode(path).decode(errors="backslashreplace")
         raise UnreadableError(
             path, f"cannot open {shown}: its name is not UTF-8", "give it another name"
         ) from err
-    except (RasterioError, OSError) as err:
+    except (RasterioError, CPLE_BaseError, OSError) as err:
         raise UnreadableError(
             path, f"cannot open {path}: {reason(err)}", "give a file that `gdalinfo` can read"
         ) from err
+    return dataset
 
 
 def name_dataset(dataset: DatasetReader, path: str) -> DatasetReader:
@@ -108,7 +112,7 @@ def reason(err: BaseException) -> str:
 
 def image_bands(dataset: DatasetReader) -> tuple[int, ...]:
     """Numbers of the bands that are not alpha, counted from 1."""
-    interpretations = enumerate(dataset.colorinterp, start=1)
+    interpretations = enumerate(band_facts(dataset).colours, start=1)
     return tuple(band for band, kind in interpretations if kind != ColorInterp.alpha)
 
 
@@ -137,7 +141,8 @@ def valid_mask(
     dataset: DatasetReader, window: Window, bands: Sequence[int], nodata: float | None = None
 ) -> NDArray[np.bool_]:
     """The `valid` (H, W) of `read_window`; reads no values where the masks alone decide."""
-    if nodata is None and not any("float" in dataset.dtypes[band - 1] for band in bands):
+    dtypes = band_facts(dataset).dtypes
+    if nodata is None and not any("float" in dtypes[band - 1] for band in bands):
         return _masks(dataset, window, bands, None)
     return read_pixels(dataset, window, bands, nodata)[1]
 
@@ -176,7 +181,8 @@ def read_stored(
     """
     # rasterio reads bands of one type at once only.
     groups = [list(bands)]
-    if len({dataset.dtypes[band - 1] for band in bands}) > 1:
+    dtypes = band_facts(dataset).dtypes
+    if len({dtypes[band - 1] for band in bands}) > 1:
         groups = [[band] for band in bands]
     try:
         stored = [
@@ -249,8 +255,8 @@ _PLANS: WeakKeyDictionary[DatasetReader, dict[tuple[int, ...], _MaskPlan]] = Wea
 
 def _make_mask_plan(dataset: DatasetReader, bands: Sequence[int]) -> _MaskPlan:
     usable = image_bands(dataset)
-    alpha = [band for band in range(1, dataset.count + 1) if band not in usable]
-    flags = dataset.mask_flag_enums
+    alpha = sorted(set(range(1, dataset.count + 1)).difference(usable))
+    flags = band_facts(dataset).mask_flags
     own: list[int] = []
     shared: list[int] = []
     for band in bands:
@@ -275,8 +281,12 @@ def _silent(category: type[Warning]) -> Iterator[None]:
 def _unreadable(dataset: DatasetReader, window: Window, err: BaseException) -> UnreadableError:
     name = name_of(dataset)
     place = f"rows {window.row_off}..{window.row_off + window.height - 1}"
-    return UnreadableError(
-        name,
-        f"cannot read {name} at {place}: {reason(err)}",
-        "the file is damaged or incomplete; replace it or take it out of the list",
-    )
+    why = reason(err)
+    hint = "the file is damaged or incomplete; replace it or take it out of the list"
+    if "cannot allocate" in why.lower():
+        rows, cols = dataset.block_shapes[0]
+        hint = (
+            f"its blocks of {cols} x {rows} pixels and {dataset.count} bands do not fit into the memory, "
+            "or it is damaged; store it in smaller ones: gdal_translate -co TILED=YES INPUT tiled.tif"
+        )
+    return UnreadableError(name, f"cannot read {name} at {place}: {why}", hint)

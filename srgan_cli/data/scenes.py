@@ -12,6 +12,7 @@ from rasterio.io import DatasetReader
 from rasterio.transform import Affine
 from rasterio.windows import Window
 
+from srgan_cli.data.facts import transform_of
 from srgan_cli.data.images import Reading, open_image, wanted_bands
 from srgan_cli.data.rasters import has_scale_offset, image_bands, name_of, read_pixels
 from srgan_cli.errors import RefusedError
@@ -108,7 +109,7 @@ def look_at(path: str, reading: Reading, part: Window | None = None) -> Raster:
             height=dataset.height,
             dtype="float32" if applied else dataset.dtypes[bands[0] - 1],
             crs=dataset.crs.to_string() if dataset.crs else "",
-            transform=dataset.transform,
+            transform=transform_of(dataset),
             bands=bands,
             descriptions=tuple(dataset.descriptions[band - 1] or "" for band in bands),
             gsd_m=_pixel_size_m(dataset),

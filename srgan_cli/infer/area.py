@@ -19,6 +19,7 @@ from rasterio.features import rasterize
 from rasterio.io import DatasetReader
 from rasterio.warp import transform_geom
 
+from srgan_cli.data.facts import transform_of
 from srgan_cli.data.rasters import name_of
 from srgan_cli.errors import RefusedError
 from srgan_cli.infer.geometry import Box
@@ -152,7 +153,7 @@ def _snapped(dataset: DatasetReader, polygons: Polygons, what: str, hint: str) -
 def _extent(dataset: DatasetReader, bounds: tuple[float, ...]) -> str:
     left, top, right, bottom = bounds
     corners = [(left, top), (right, top), (left, bottom), (right, bottom)]
-    xs, ys = zip(*(_times(dataset.transform, corner) for corner in corners), strict=True)
+    xs, ys = zip(*(_times(transform_of(dataset), corner) for corner in corners), strict=True)
     return ", ".join(f"{value:.10g}" for value in (min(xs), min(ys), max(xs), max(ys)))
 
 
@@ -166,7 +167,7 @@ def _in_pixels(
     dataset: DatasetReader, polygons: Sequence[list[Ring]], crs: CRS | None, what: str
 ) -> list[list[Ring]]:
     name = name_of(dataset)
-    if dataset.transform == Affine.identity():
+    if transform_of(dataset) == Affine.identity():
         placed = (
             "ground control points or RPCs alone" if dataset.gcps[0] or dataset.rpcs else "none"
         )
@@ -181,7 +182,7 @@ def _in_pixels(
         )
     if crs is not None and crs != dataset.crs:
         polygons = _reprojected(polygons, crs, dataset.crs, what)
-    inverse = ~dataset.transform
+    inverse = ~transform_of(dataset)
     return [[[_times(inverse, point) for point in ring] for ring in rings] for rings in polygons]
 
 

@@ -20,7 +20,7 @@ from srgan_cli.data.finding import is_address
 from srgan_cli.errors import RefusedError, SrganError, StoppedError
 from srgan_cli.infer.model import Model
 from srgan_cli.infer.options import InferOptions
-from srgan_cli.infer.place import refuse_name
+from srgan_cli.infer.place import refuse_name, written_through
 from srgan_cli.infer.progress import Bar, Progress, no_progress
 from srgan_cli.infer.scene_list import Scene
 from srgan_cli.infer.status import (
@@ -117,7 +117,7 @@ def _run(model: Model, scene: Scene, inside: _InScene) -> Status:
         if before is not None:
             return dataclasses.replace(before, state="skipped")
         # Nor does one that comes while another process makes it.
-        refuse_in_work(scene.output)
+        refuse_in_work(written_through(scene.output))
         kept = False
         scene.output.parent.mkdir(parents=True, exist_ok=True)
         write_status(place, status)

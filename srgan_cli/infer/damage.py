@@ -7,7 +7,9 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_DAMAGE = re.compile(r"corrupt|JPEGLib:|Decode:|premature|truncated|not enough data", re.IGNORECASE)
+_DAMAGE = re.compile(
+    r"corrupt|JPEGLib:|Decode:(?!Deprecated)|premature|truncated|not enough data", re.IGNORECASE
+)
 _SHOWN = 3
 
 

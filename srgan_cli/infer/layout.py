@@ -30,6 +30,9 @@ _LEVELS = {
 _WITH_PREDICTOR = ("deflate", "zstd", "lzw")
 _WITH_COG_LEVEL = ("deflate", "zstd", "lerc_deflate", "lerc_zstd")
 _LOSSY = ("MAX_Z_ERROR", "DISCARD_LSB", "NBITS")
+_NO = ("NO", "FALSE", "OFF", "0")
+_BESIDE = {"PROFILE": ("GDALGEOTIFF",), "TFW": _NO, "RPB": _NO, "RPCTXT": _NO}
+"""Creation options that make files beside a GeoTIFF, and their values that do not."""
 _BLOCK_KEYS = ("BLOCKXSIZE", "BLOCKYSIZE")
 
 
@@ -51,13 +54,24 @@ class Layout:
             )
         if self.format == "cog":
             self._refuse_for_cog()
-        if self.creation_options.get("TILED", "YES").upper() in ("NO", "FALSE", "OFF", "0"):
+        if self.creation_options.get("TILED", "YES").upper() in _NO:
             raise RefusedError("--co TILED=NO: the output is written in blocks", "leave it out")
+        self._refuse_beside()
         for name in (*_BLOCK_KEYS, "BLOCKSIZE"):
             value = self.creation_options.get(name, str(BLOCK_PX))
             if not value.isdecimal() or int(value) == 0 or int(value) % 16:
                 raise RefusedError(
                     f"--co {name}={value}: TIFF blocks are multiples of 16", "use 256 or 512"
+                )
+
+    def _refuse_beside(self) -> None:
+        """The output is one file, with everything in it."""
+        for name, plain in _BESIDE.items():
+            value = self.creation_options.get(name, plain[0])
+            if value.upper() not in plain:
+                raise RefusedError(
+                    f"--co {name}={value}: puts into a file beside the output what belongs in it",
+                    f"leave it out; a copy of that kind: gdal_translate -co {name}={value} OUTPUT copy.tif",
                 )
 
     def _refuse_for_cog(self) -> None:

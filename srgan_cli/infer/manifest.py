@@ -12,6 +12,7 @@ from typing import Any
 from rasterio.io import DatasetReader
 
 from srgan_cli import __version__
+from srgan_cli.data.facts import transform_of
 from srgan_cli.errors import RefusedError, SrganError
 from srgan_cli.files import write_text
 from srgan_cli.infer.archive import local_file
@@ -75,7 +76,7 @@ def gather_facts(
         "files": _files(source),
         "size": [dataset.width, dataset.height],
         **source.part,
-        "transform": list(dataset.transform)[:6],
+        "transform": list(transform_of(dataset))[:6],
         "values": f"{sample.shape[1]} sampled, checksum {zlib.crc32(sample.tobytes()):08x}",
         "bands": [_label(dataset, band) for band in source.bands],
         "nodata": None if settled.quantiser.nodata is None else repr(settled.quantiser.nodata),

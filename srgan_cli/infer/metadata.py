@@ -12,6 +12,8 @@ from rasterio.enums import ColorInterp
 from rasterio.io import DatasetReader, DatasetWriter
 from rasterio.rpc import RPC
 
+from srgan_cli.data.facts import transform_of
+
 _STALE_NAMESPACES = {
     "IMAGE_STRUCTURE",
     "SUBDATASETS",
@@ -20,9 +22,10 @@ _STALE_NAMESPACES = {
     "RPC",
     "EXIF",
     "TIFF",
+    "IMD",
     "rio_creation_kwds",
 }
-"""About the file's layout or its pixel grid; RPC is scaled separately."""
+"""About the file's layout or its pixel grid; RPC is scaled separately. GDAL writes IMD to a file beside."""
 _STALE_PREFIXES = ("STATISTICS_", "OVR_", "LAYOUT", "NODATA_VALUES", "SRGAN_")
 
 
@@ -40,8 +43,8 @@ def georeferencing(
     points, points_crs = dataset.gcps
     if _lies_by_points(dataset):
         entries["gcps"] = [scaled_gcp(point, scale, origin) for point in points]
-    elif dataset.transform != Affine.identity() or not dataset.rpcs:
-        entries["transform"] = scaled_transform(dataset.transform, scale, origin)
+    elif transform_of(dataset) != Affine.identity() or not dataset.rpcs:
+        entries["transform"] = scaled_transform(transform_of(dataset), scale, origin)
     crs = dataset.crs if "gcps" not in entries else points_crs
     # rasterio cannot write points without one.
     if crs or "gcps" in entries:
@@ -51,7 +54,7 @@ def georeferencing(
 
 def _lies_by_points(dataset: DatasetReader) -> bool:
     """Whether ground control points alone say where it lies."""
-    return bool(dataset.gcps[0]) and dataset.transform == Affine.identity()
+    return bool(dataset.gcps[0]) and transform_of(dataset) == Affine.identity()
 
 
 def scaled_transform(transform: Affine, scale: int, origin: tuple[int, int] = (0, 0)) -> Affine:
@@ -106,9 +109,9 @@ def copy_metadata(
     for namespace in [None, *source.tag_namespaces()]:
         if namespace not in _STALE_NAMESPACES:
             _copy_tags(source, output, namespace)
-    if _lies_by_points(source):
+    if _lies_by_points(source) or not source.crs:
         # Where it says Point, GDAL moves control points by half a pixel when it writes them, and
-        # once more when it reads them.
+        # once more when it reads them; and it reads a CRS out of a file that has none.
         output.update_tags(AREA_OR_POINT="Area")
     output.update_tags(**provenance)
     if source.rpcs is not None:

@@ -3,16 +3,40 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
 from srgan_cli.errors import RefusedError
 from srgan_cli.files import sync_folder
-from srgan_cli.infer.archive import local_file
 from srgan_cli.infer.source import Source
 
+_VIRTUAL = re.compile(r"(/vsi\w+/(\d+_\d+,)?)+")
+"""GDAL's file systems, of which `/vsisubfile/` says where in a file another one begins."""
 _LONGEST_NAME = 255 - len("..status.4194304.tmp.json")
 """Bytes; the files beside an output have longer names, and file systems take 255."""
+
+
+def written_through(path: Path) -> Path:
+    """The file that a write to `path` makes: what a symbolic link leads to, as `cp` and GDAL have it.
+
+    The output is made beside that file and renamed to it, so the link stays what it is.
+
+    Raises:
+        RefusedError: The link leads back to itself.
+    """
+    try:
+        if not path.is_symlink():
+            return path
+        target = Path(os.path.realpath(path))
+    except OSError:
+        # `refuse_output` tells why it cannot be looked at.
+        return path
+    if target.is_symlink():
+        raise RefusedError(
+            f"{path}: a symbolic link that leads back to itself", "choose another OUTPUT"
+        )
+    return target
 
 
 def refuse_name(path: Path) -> None:
@@ -51,12 +75,20 @@ def refuse_output(path: Path, overwrite: bool) -> None:
 
 def refuse_same_file(source: Source, path: Path, aoi: str | None = None) -> None:
     """Refuse to overwrite the input, a file that it (a VRT, say) is made of or lies in, or the polygons."""
+    if not path.exists():
+        return
     for name in [source.path, *source.dataset.files, *([aoi] if aoi else [])]:
-        part = local_file(name)
-        if path.exists() and part.exists() and part.samefile(path):
-            raise RefusedError(
-                f"{path}: the input itself, or a part of it", "choose another OUTPUT"
-            )
+        for part in _places(name):
+            if os.path.exists(part) and os.path.samefile(part, path):
+                raise RefusedError(
+                    f"{path}: the input itself, or a part of it", "choose another OUTPUT"
+                )
+
+
+def _places(name: str) -> list[Path]:
+    """What GDAL's name of a file can lead to on the disk: the file, or an archive around it."""
+    bare = re.sub(r"[{}]", "", _VIRTUAL.sub("", name))
+    return [Path(name), Path(bare), *Path(bare).parents]
 
 
 def refuse_full_disk(folder: Path, peak_bytes: int, kept_bytes: int) -> None:

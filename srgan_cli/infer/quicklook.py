@@ -23,6 +23,7 @@ from srgan_cli.data.rasters import reason
 from srgan_cli.errors import RefusedError, SrganError
 from srgan_cli.files import whole_file, write_text
 from srgan_cli.infer.options import InferOptions
+from srgan_cli.infer.place import written_through
 from srgan_cli.infer.workshop import UNFINISHED
 
 MAX_SIDE_PX = 1024
@@ -80,7 +81,7 @@ class Companions:
         yield
         try:
             for temporary, path in made.items():
-                _move(temporary, path)
+                _move(temporary, written_through(path))
         except OSError as err:
             trouble = err
         if trouble is not None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from srgan_cli import __version__
+from srgan_cli.data.facts import transform_of
 from srgan_cli.infer.job import Job
 from srgan_cli.infer.metadata import scaled_transform
 from srgan_cli.infer.options import InferResult
@@ -72,7 +73,7 @@ def _planned(job: Job, plan: Plan) -> InferResult:
     dataset, scale = source.dataset, job.settled.info.scale
     return InferResult(
         input=source.path,
-        output=str(job.target.output),
+        output=str(job.target.named),
         width=plan.output.width,
         height=plan.output.height,
         bands=source.bands,
@@ -81,7 +82,7 @@ def _planned(job: Job, plan: Plan) -> InferResult:
         nodata=None if plan.output.mask else plan.quantiser.nodata,
         mask=plan.output.mask,
         crs=dataset.crs.to_string() if dataset.crs else None,
-        transform=tuple(scaled_transform(dataset.transform, scale, source.origin))[:6],
+        transform=tuple(scaled_transform(transform_of(dataset), scale, source.origin))[:6],
         scale=scale,
         halo_px=plan.halo.px,
         halo_mode=plan.halo.mode,

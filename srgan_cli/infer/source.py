@@ -17,9 +17,11 @@ from rasterio.errors import NodataShadowWarning, NotGeoreferencedWarning
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
+from srgan_cli.data.facts import BandFacts, band_facts
 from srgan_cli.data.rasters import fill_nearest, image_bands, read_pixels, valid_mask
 from srgan_cli.errors import RefusedError
 from srgan_cli.infer.area import chosen_area
+from srgan_cli.infer.checksums import BlockChecksums
 from srgan_cli.infer.geometry import Box
 from srgan_cli.infer.options import InferOptions
 from srgan_cli.infer.products import Wanted, open_input
@@ -66,6 +68,7 @@ class Source:
         except RefusedError:
             self.dataset.close()
             raise
+        self._checksums = BlockChecksums(self.dataset)
         self.choose(image_bands(self.dataset), None)
 
     def __enter__(self) -> Source:
@@ -122,7 +125,7 @@ class Source:
     @property
     def dtype(self) -> str:
         """The dtype that holds all chosen bands."""
-        return str(np.result_type(*(self.dataset.dtypes[band - 1] for band in self.bands)))
+        return str(np.result_type(*{self._facts.dtypes[band - 1] for band in self.bands}))
 
     @property
     def is_float(self) -> bool:
@@ -162,7 +165,7 @@ class Source:
 
         Masks of single bands, or a value of 64 bits that no float64 is equal to.
         """
-        wide = any(np.dtype(self.dataset.dtypes[band - 1]).itemsize == 8 for band in self.bands)
+        wide = any(np.dtype(self._facts.dtypes[band - 1]).itemsize == 8 for band in self.bands)
         hidden = MaskFlags.nodata in self._flags and wide
         return self.nodata is None and (hidden or self._has_own_masks)
 
@@ -172,26 +175,41 @@ class Source:
         return self._polygons is not None
 
     @property
+    def _facts(self) -> BandFacts:
+        return band_facts(self.dataset)
+
+    @property
     def _flags(self) -> set[MaskFlags]:
-        return {flag for band in self.bands for flag in self.dataset.mask_flag_enums[band - 1]}
+        return {flag for band in self.bands for flag in self._facts.mask_flags[band - 1]}
 
     @property
     def _has_own_masks(self) -> bool:
         """Whether a band has a mask that the others do not share, for which GDAL has no flag."""
-        return any(not self.dataset.mask_flag_enums[band - 1] for band in self.bands)
+        return any(not self._facts.mask_flags[band - 1] for band in self.bands)
 
     @property
     def _alpha(self) -> int:
         """Number of the alpha band that masks the chosen ones, or 0."""
-        kinds = self.dataset.colorinterp
+        kinds = self._facts.colours
         number = kinds.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in kinds else 0
         return 0 if number in self.bands else number
 
+    @property
+    def _marks_by_all_bands(self) -> bool:
+        """Whether a pixel is invalid only where every band has its nodata value (`NODATA_VALUES`).
+
+        GDAL makes a mask of that; no nodata value of a band says it.
+        """
+        together = {MaskFlags.per_dataset, MaskFlags.nodata}
+        return any(together <= set(self._facts.mask_flags[band - 1]) for band in self.bands)
+
     def _own_nodata(self) -> float | None:
         """The nodata value of the first chosen band that has one which its dtype can hold."""
+        if self._marks_by_all_bands:
+            return None
         for band in self.bands:
-            value = self.dataset.nodatavals[band - 1]
-            if value is not None and holds(np.dtype(self.dataset.dtypes[band - 1]), value):
+            value = self._facts.nodata[band - 1]
+            if value is not None and holds(np.dtype(self._facts.dtypes[band - 1]), value):
                 return float(value)
         return None
 
@@ -205,6 +223,7 @@ class Source:
             RefusedError: The file cannot be decoded there.
         """
         window = self._window(box)
+        self._checksums.refuse_damage(window, self.bands)
         values, valid = read_pixels(self.dataset, window, self.bands, self._given_nodata)
         # A nodata value hides the alpha band from GDAL's masks.
         if self._alpha and MaskFlags.alpha not in self._flags:
@@ -266,18 +285,23 @@ def _refuse_unusable(path: str, dataset: DatasetReader) -> None:
             f"{path}: holds no raster itself, only subdatasets:\n  {parts}",
             "give one of them as INPUT",
         )
+    if dataset.width < 1 or dataset.height < 1:
+        raise RefusedError(
+            f"{path}: {dataset.width} x {dataset.height} pixels: not a grid that GDAL can read",
+            "convert it with the tools of its format, or give another file",
+        )
     # GDAL gives 1-bit images a palette.
     if dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS") == "1":
         raise RefusedError(
             f"{path}: a 1-bit image: there is nothing between its two values",
             "give the imagery it was made from",
         )
-    if ColorInterp.palette in dataset.colorinterp:
+    if ColorInterp.palette in band_facts(dataset).colours:
         raise RefusedError(
             f"{path}: a palette image: its values are colour numbers, not measurements",
             "expand it first: gdal_translate -expand rgb INPUT rgb.tif",
         )
-    odd = [kind for kind in dataset.dtypes if "complex" in kind]
+    odd = [kind for kind in band_facts(dataset).dtypes if "complex" in kind]
     if odd:
         raise RefusedError(
             f"{path}: dtype {odd[0]}: the networks work on real numbers",

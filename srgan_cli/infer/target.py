@@ -7,7 +7,7 @@ from pathlib import Path
 
 from srgan_cli.infer.layout import Layout
 from srgan_cli.infer.options import InferOptions
-from srgan_cli.infer.place import refuse_output, refuse_same_file
+from srgan_cli.infer.place import refuse_output, refuse_same_file, written_through
 from srgan_cli.infer.quicklook import Companions
 from srgan_cli.infer.source import Source
 
@@ -16,7 +16,10 @@ from srgan_cli.infer.source import Source
 class Target:
     """An output that may be made."""
 
+    named: Path
+    """What the user calls it, which may be a symbolic link."""
     output: Path
+    """The file itself."""
     layout: Layout
     companions: Companions
 
@@ -28,12 +31,13 @@ class Target:
             RefusedError: It cannot be laid out so, something is there already, or there is no
                 folder for it.
         """
-        output = Path(dst)
+        named = Path(dst)
+        output = written_through(named)
         if ":" in str(output):
             # GDAL takes `s3:a.tif` for an address, but no path from the root.
             output = output.absolute()
         layout = Layout(options.compress.lower(), options.creation_options, options.format)
-        target = Target(output, layout, Companions.of(output, options))
+        target = Target(named, output, layout, Companions.of(named, options))
         for path in target.paths:
             refuse_output(path, options.overwrite or options.dry_run)
         return target
@@ -41,7 +45,7 @@ class Target:
     @property
     def paths(self) -> tuple[Path, ...]:
         """Of all files that will be there."""
-        return (self.output, *self.companions.paths)
+        return (self.output, *map(written_through, self.companions.paths))
 
     def refuse_input(self, source: Source, aoi: str | None) -> None:
         """Refuse to put any file in place of the input, of what it is made of, or of the polygons."""

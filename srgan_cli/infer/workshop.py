@@ -21,7 +21,8 @@ from srgan_cli.infer.place import remove_sidecars
 from srgan_cli.lock import locked
 
 UNFINISHED = "writing.tif"
-"""What files begin with that are of no use once their process has ended."""
+_BEGINNING = UNFINISHED.removesuffix("tif")
+"""What files begin with that are of no use once their process has ended; GDAL puts some beside."""
 _LOCK = "lock"
 _WRITER, _WAY_OUT = "srgan infer", "choose another OUTPUT"
 
@@ -56,7 +57,7 @@ class Workshop:
     def remove_unfinished(self) -> None:
         """Remove what a killed process was writing."""
         for path in self.folder.iterdir() if self.folder.is_dir() else ():
-            if is_temporary(path.name) or path.name.startswith(UNFINISHED):
+            if is_temporary(path.name) or path.name.startswith(_BEGINNING):
                 path.unlink(missing_ok=True)
         remove_sidecars(self.assembled)
 

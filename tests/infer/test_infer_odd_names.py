@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import stat
+import tarfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -116,3 +119,100 @@ def test_a_scene_whose_output_has_too_long_a_name_stops_no_other(
     first, second = run_batch(model, scenes)
     assert (first.state, second.state) == ("failed", "done")
     assert "at most 230" in first.message
+
+
+def test_a_link_is_written_through(
+    model: Model, make_raster: Callable[..., Path], tmp_path: Path
+) -> None:
+    source = make_raster(height=8, width=9)
+    far, near = tmp_path / "far", tmp_path / "near"
+    far.mkdir()
+    near.mkdir()
+    link, picture = near / "out.tif", near / "out.png"
+    link.symlink_to("../far/target.tif")
+    picture.symlink_to(far / "look.png")
+    for options in (InferOptions(quicklook=True), InferOptions(quicklook=True, overwrite=True)):
+        result = model.infer_file(source, link, options)
+        assert result.output == str(link)
+        assert link.is_symlink()
+        assert picture.is_symlink()
+        assert sorted(os.listdir(near)) == ["out.png", "out.tif"]
+        assert sorted(os.listdir(far)) == ["look.png", "target.tif"]
+        with rasterio.open(far / "target.tif") as out:
+            assert out.shape == (16, 18)
+    with pytest.raises(RefusedError, match="exists already"):
+        model.infer_file(source, link)
+
+
+def test_a_link_that_leads_nowhere_good_is_told_of(
+    model: Model, make_raster: Callable[..., Path], tmp_path: Path
+) -> None:
+    source = make_raster(height=8, width=9)
+    before = source.read_bytes()
+    leads = {
+        "loop": ("loop", "leads back to itself"),
+        "lost": ("gone/x.tif", "gone: no such folder"),
+        "self": ("in.tif", "the input itself"),
+        "folder": (".", "a folder"),
+        "long": ("x" * 240 + ".tif", "a name of 244 bytes"),
+    }
+    for name, (target, words) in leads.items():
+        link = tmp_path / name
+        link.symlink_to(target)
+        with pytest.raises(RefusedError, match=words):
+            model.infer_file(source, link, InferOptions(overwrite=True))
+        assert link.is_symlink()
+    assert source.read_bytes() == before
+    assert sorted(os.listdir(tmp_path)) == sorted([*leads, "in.tif"])
+
+
+def test_outputs_of_a_batch_may_be_links(
+    model: Model, make_raster: Callable[..., Path], tmp_path: Path
+) -> None:
+    make_raster("y.tif", height=8, width=9)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    scenes = read_scenes(str(tmp_path / "y.tif"), folder, InferOptions())
+    scenes[0].output.symlink_to(tmp_path / "target.tif")
+    assert [status.state for status in run_batch(model, scenes)] == ["done"]
+    assert [status.state for status in run_batch(model, scenes)] == ["skipped"]
+    assert scenes[0].output.is_symlink()
+    with rasterio.open(tmp_path / "target.tif") as out:
+        assert out.shape == (16, 18)
+
+
+@pytest.mark.parametrize(
+    "name", ["/vsizip/{0}/a/in.tif", "/vsizip/{{{0}}}/a/in.tif", "zip://{0}!a/in.tif", "{0}"]
+)
+def test_an_archive_is_not_overwritten_by_what_is_made_of_it(
+    model: Model, make_raster: Callable[..., Path], tmp_path: Path, name: str
+) -> None:
+    archive = tmp_path / "in.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.write(make_raster(height=8, width=9), "a/in.tif")
+    before = archive.read_bytes()
+    with pytest.raises(RefusedError, match="the input itself, or a part of it"):
+        model.infer_file(name.format(archive), archive, InferOptions(overwrite=True))
+    assert archive.read_bytes() == before
+    assert model.infer_file(name.format(archive), tmp_path / "out.tif").height == 16
+
+
+@pytest.mark.parametrize("kind", ["gz", "tar", "subfile"])
+def test_other_containers_are_not_overwritten_either(
+    model: Model, make_raster: Callable[..., Path], tmp_path: Path, kind: str
+) -> None:
+    raster, holder = make_raster(height=8, width=9), tmp_path / f"holder.{kind}"
+    if kind == "gz":
+        holder.write_bytes(gzip.compress(raster.read_bytes()))
+        name = f"/vsigzip/{holder}"
+    elif kind == "tar":
+        with tarfile.open(holder, "w") as file:
+            file.add(raster, "in.tif")
+        name = f"/vsitar/{holder}/in.tif"
+    else:
+        holder.write_bytes(b"head" + raster.read_bytes())
+        name = f"/vsisubfile/4_{raster.stat().st_size},{holder}"
+    before = holder.read_bytes()
+    with pytest.raises(RefusedError, match="the input itself, or a part of it"):
+        model.infer_file(name, holder, InferOptions(overwrite=True))
+    assert holder.read_bytes() == before

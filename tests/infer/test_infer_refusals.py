@@ -134,6 +134,9 @@ def test_outputs_that_cannot_be_made(
     refused(model, source, tmp_path, "a folder")
     refused(model, source, out, "--compress jpeg: unknown", compress="jpeg")
     refused(model, source, out, "TILED=NO", creation_options={"TILED": "NO"})
+    for name, value in {"TFW": "YES", "RPB": "ON", "RPCTXT": "yes", "PROFILE": "BASELINE"}.items():
+        words = f"--co {name}={value}: puts into a file beside the output"
+        refused(model, source, out, words, creation_options={name: value})
     refused(model, source, out, "multiples of 16", creation_options={"BLOCKXSIZE": "500"})
     refused(model, source, out, "dtype int12 cannot be written", dtype="int12")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 9, 1))

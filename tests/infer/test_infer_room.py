@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,9 @@ def watched(folder: Path) -> Iterator[list[int]]:
 
     def watch() -> None:
         while not ended.wait(0.001):
-            sizes.append(sum(map(size, folder.rglob("*.*"))))
+            # The folder of unfinished files may go while it is listed.
+            with suppress(FileNotFoundError):
+                sizes.append(sum(map(size, folder.rglob("*.*"))))
 
     thread = threading.Thread(target=watch)
     thread.start()
