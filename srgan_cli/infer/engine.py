@@ -11,11 +11,14 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from srgan_cli.infer.feed import Batch, feed, segment_px
 from srgan_cli.infer.geometry import Box, Grid, Segment, Tile
@@ -156,6 +159,7 @@ class _Line:
         self._finish: Finish | None = None
         if network.runs_ahead and work.observe is None:
             self._finish = rounding(work.plan.quantiser)
+        self._rooms = cycle([None] if network.runs_ahead else _rooms(work.plan))
         self._store = _Store(work, parts, rounded=self._finish is not None)
         self._writes: deque[Future[None]] = deque()
         self._answers: deque[tuple[Batch, Pending | None]] = deque()
@@ -191,8 +195,8 @@ class _Line:
                 self._deliver()
 
     def _start(self, batch: Batch) -> Pending:
-        parts = self._work.plan.parts
-        return self._network.start(batch.windows, parts, batch.starts, self._finish)
+        parts, room = self._work.plan.parts, next(self._rooms)
+        return self._network.start(batch.windows, parts, batch.starts, self._finish, room)
 
     def _settle(self) -> None:
         """Wait for everything that is on its way."""
@@ -210,6 +214,17 @@ class _Line:
         while len(self._writes) > _BEHIND:
             self._writes.popleft().result()
         self._work.advance(len(batch.tiles))
+
+
+def _rooms(plan: Plan) -> list[Tensor]:
+    """Memory for the answer that is made and those that wait for the writer, in turns.
+
+    Kept for the whole scene: answers that come to lie between what a network makes on its way would
+    leave gaps, other ones with every tile, and the heap would grow with the number of tiles.
+    """
+    parts, scale = plan.parts, plan.quantiser.scale
+    shape = (plan.batch, plan.output.bands, parts.height * scale, parts.width * scale)
+    return [torch.empty(shape) for _ in range(_BEHIND + 1)]
 
 
 class _Store:

@@ -17,7 +17,7 @@ from srgan_cli.infer.source import Source
 
 SEGMENT_BYTES = 8 * 2**20
 """Of stored values as float32, read at once: what a wider scene adds is small beside a tile's memory."""
-_CACHE_BYTES = 48 * 2**20
+CACHE_BYTES = 48 * 2**20
 _MOST_CACHE_BYTES = 256 * 2**20
 
 
@@ -56,7 +56,7 @@ def cache_bytes(source: Source, segment: Box) -> int:
         across = min(math.ceil(segment.width / cols) + 1, math.ceil(source.scene.width / cols))
         itemsize = np.dtype(source.dataset.dtypes[band - 1]).itemsize
         touched += down * rows * across * cols * itemsize
-    return min(max(touched, _CACHE_BYTES), _MOST_CACHE_BYTES)
+    return min(max(touched, CACHE_BYTES), _MOST_CACHE_BYTES)
 
 
 def feed(plan: Plan, source: Source, segments: Iterable[Segment]) -> Iterator[Batch]:

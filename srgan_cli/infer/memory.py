@@ -18,6 +18,8 @@ from srgan_cli.models.srresnet import rrdb_growth
 from srgan_cli.models.work import macs_per_pixel
 
 _CPU_BYTES = 400 * 2**20
+_CPU_BAND_BYTES = 64 * 2**20
+"""What the enlarging layers take at once: the largest arrays are theirs, and a heap grows by those."""
 _LIVE_MAPS = 4.5
 """Feature maps of the output's size that exist at the same time, folded copies for the last layer among them."""
 _LIVE_OUTPUTS = 4
@@ -54,8 +56,9 @@ class Memory:
     def __init__(self, generator: Generator, device: torch.device, batch: int) -> None:
         spec = generator.spec
         self._bytes: float = _CPU_BYTES
+        self._band_bytes: float = _CPU_BAND_BYTES
         if device.type == "cuda":
-            self._bytes = torch.cuda.mem_get_info(device)[0] / 2
+            self._bytes = self._band_bytes = torch.cuda.mem_get_info(device)[0] / 2
         self._margin_px = enlarging_reach_px(generator)
         self._multiple_px = generator.size_multiple
         self._cost = _Cost(*macs_per_pixel(generator))
@@ -100,7 +103,7 @@ class Memory:
     def band_px(self, window_px: Size, part_px: Size) -> int:
         """Rows of a part that may be enlarged at once, beside its margins and all of the window."""
         left = self._bytes - self._kept * math.prod(window_px) - self._output * math.prod(part_px)
-        rows = int(left / (self._enlarged * part_px[1]))
+        rows = int(min(left, self._band_bytes) / (self._enlarged * part_px[1]))
         return max(rows, self._least_band_px(part_px))
 
     def _least_band_px(self, part_px: Size) -> int:

@@ -13,6 +13,7 @@ from srgan_cli import __version__
 from srgan_cli.data.rasters import gdal_env
 from srgan_cli.infer.damage import heard_damage
 from srgan_cli.infer.engine import MakeObserver
+from srgan_cli.infer.feed import CACHE_BYTES
 from srgan_cli.infer.figures import Figures
 from srgan_cli.infer.job import Job
 from srgan_cli.infer.manifest import gather_facts
@@ -90,7 +91,7 @@ class Model:
         target = Target.of(dst, options)
         with (
             quiet_rasterio(),
-            gdal_env(),
+            gdal_env(CACHE_BYTES),
             heard_damage(str(src)) as damage,
             self.source(str(src), options) as source,
         ):

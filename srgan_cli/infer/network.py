@@ -102,11 +102,13 @@ class Network:
         parts: Parting | None = None,
         starts: Sequence[tuple[int, int]] = (),
         finish: Finish | None = None,
+        out: Tensor | None = None,
     ) -> Pending:
         """As a call, but the answer may be fetched later, while the device works on.
 
         With `parts` it is that of one part of each image, beginning at `starts`. `finish` is
-        applied to it on the device.
+        applied to it on the device. `out` is memory of the answer's shape on the device to put it
+        into, in float32.
 
         Raises:
             OutOfMemoryError: The batch does not fit.
@@ -116,7 +118,7 @@ class Network:
             if self.runs_ahead:
                 batch = batch.pin_memory()
             batch = batch.to(self.device, memory_format=self._layout, non_blocking=True)
-            return self._begin(_Question(batch, parts, starts, finish), self.precision)
+            return self._begin(_Question(batch, parts, starts, finish, out), self.precision)
         except (RuntimeError, MemoryError) as err:
             if not _is_out_of_memory(err):
                 raise
@@ -156,7 +158,7 @@ class Network:
     def _forward(self, asked: _Question) -> Tensor:
         if asked.parts is None:
             return _tensor(self._generator(asked.lr))
-        return forward_part(self._generator, asked.lr, asked.parts, asked.starts)
+        return forward_part(self._generator, asked.lr, asked.parts, asked.starts, asked.out)
 
     def _run_bf16(self, asked: _Question) -> Tensor:
         kind = self.device.type
@@ -188,6 +190,7 @@ class _Question:
     parts: Parting | None
     starts: Sequence[tuple[int, int]]
     finish: Finish | None
+    out: Tensor | None
 
 
 @dataclass

@@ -87,7 +87,11 @@ def enlarging_reach_px(generator: Generator) -> int:
 
 
 def forward_part(
-    generator: Generator, lr: Tensor, parts: Parting, starts: Sequence[tuple[int, int]]
+    generator: Generator,
+    lr: Tensor,
+    parts: Parting,
+    starts: Sequence[tuple[int, int]],
+    out: Tensor | None = None,
 ) -> Tensor:
     """SR (B, C, height * scale, width * scale) of one part of each image of `lr` (B, C, h, w).
 
@@ -99,6 +103,7 @@ def forward_part(
         lr: Network units.
         parts: Their common size, and the bands in which they are enlarged.
         starts: Row and column in LR pixels where each part begins.
+        out: Where it is to be put.
     """
     fold, spec = parts.multiple_px, generator.spec
     scale = spec.scale
@@ -108,7 +113,7 @@ def forward_part(
         below, right = (-side % fold * scale for side in lr.shape[-2:])
         skip = F.pad(upsample(lr.float(), scale, spec.global_skip), (0, right, 0, below))
     shape = (lr.shape[0], spec.out_bands, parts.height * scale, parts.width * scale)
-    sr: Tensor | None = None
+    sr = out
     for first, seen, row, kept in parts.bands():
         begun = [((top + first) // fold, left // fold) for top, left in starts]
         band = generator.enlarge(_cut(features, begun, seen // fold, parts.width // fold))
