@@ -18,7 +18,7 @@ from srgan_cli.models.srresnet import rrdb_growth
 from srgan_cli.models.work import macs_per_pixel
 
 _CPU_BYTES = 400 * 2**20
-_CPU_BAND_BYTES = 64 * 2**20
+_CPU_BLOCK_BYTES = 64 * 2**20
 """What the enlarging layers take at once: the largest arrays are theirs, and a heap grows by those."""
 _LIVE_MAPS = 4.5
 """Feature maps of the output's size that exist at the same time, folded copies for the last layer among them."""
@@ -28,13 +28,18 @@ _LIVE_TRUNK = 5.0
 """Feature maps of the trunk that exist at the same time."""
 _LIVE_DENSE = 3.0
 """The same of networks with dense blocks, whose maps have the channels of all layers of a block."""
-_KEPT_TRUNK = 3.0
+_KEPT_TRUNK = 2.0
 """Feature maps of the trunk that stay while the enlarging layers run."""
-_LEAST_BAND_PX = 32
-"""Rows of a band beside its margins, or of the part if that has less: narrower ones are mostly margin."""
+_LEAST_BLOCK_PX = 32
+"""Side of a block beside its margins, or of the part if that is less: smaller ones are mostly margin."""
+_MOST_SPLITS = 64
+"""Of a part, along one side."""
 _MAX_WINDOW_PX = 4096
 _MAX_CORE_PX = 1024
 """What is lost with a killed process, and held in memory, grows with tiles."""
+_NEARLY = 1.03
+_SMALL_CORE_PX = 256
+"""What would be gained by smaller ones is lost with the work that every tile brings."""
 _TILE_COSTS_PX = 1000
 """LR pixels that might be made in the time that a tile costs beside its pixels."""
 _FLOAT_BYTES = 4
@@ -56,9 +61,9 @@ class Memory:
     def __init__(self, generator: Generator, device: torch.device, batch: int) -> None:
         spec = generator.spec
         self._bytes: float = _CPU_BYTES
-        self._band_bytes: float = _CPU_BAND_BYTES
+        self._block_bytes: float = _CPU_BLOCK_BYTES
         if device.type == "cuda":
-            self._bytes = self._band_bytes = torch.cuda.mem_get_info(device)[0] / 2
+            self._bytes = self._block_bytes = torch.cuda.mem_get_info(device)[0] / 2
         self._margin_px = enlarging_reach_px(generator)
         self._multiple_px = generator.size_multiple
         self._cost = _Cost(*macs_per_pixel(generator))
@@ -85,36 +90,64 @@ class Memory:
         return min(math.isqrt(int(self._bytes / bytes_per_pixel)), _MAX_WINDOW_PX)
 
     def holds(self, scene_px: Size) -> bool:
-        """Whether a scene of rows and columns fits as one window, enlarged in bands."""
+        """Whether a scene of rows and columns fits as one window, enlarged in blocks."""
         return self._fits(scene_px, scene_px)
 
     def best_core_px(self, scene_px: Size, halo_px: int, multiple_px: int) -> int:
-        """Side of the core, a multiple of `multiple_px`, with which a scene costs least.
+        """Side of the core, a multiple of `multiple_px`, with which a scene costs about least.
 
         Large cores waste less on their margins, and cores that leave no small rest at the scene's
-        edge less on it: all windows have one size.
+        edge less on it: all windows have one size. Among nearly equal ones the smallest takes least
+        memory, and least is lost with it.
         """
         sizes = range(multiple_px, _MAX_CORE_PX + 1, multiple_px)
         fitting = [
             px for px in sizes if self._fits(*_sides(scene_px, px, halo_px, self._margin_px))
         ]
-        return min(fitting or [multiple_px], key=lambda px: self._macs(scene_px, px, halo_px))
+        costs = {px: self._macs(scene_px, px, halo_px) for px in fitting or [multiple_px]}
+        enough = _NEARLY * min(costs.values())
+        nearly = [px for px, cost in costs.items() if cost <= enough]
+        return min((px for px in nearly if px >= _SMALL_CORE_PX), default=max(nearly))
 
-    def band_px(self, window_px: Size, part_px: Size) -> int:
-        """Rows of a part that may be enlarged at once, beside its margins and all of the window."""
+    def block_px(self, window_px: Size, part_px: Size) -> Size:
+        """Rows and columns of a part that may be enlarged at once, margins included.
+
+        Of those that the memory holds beside the part and all of the window, the ones with which
+        least is enlarged twice.
+        """
         left = self._bytes - self._kept * math.prod(window_px) - self._output * math.prod(part_px)
-        rows = int(min(left, self._band_bytes) / (self._enlarged * part_px[1]))
-        return max(rows, self._least_band_px(part_px))
+        area = int(min(left, self._block_bytes) / self._enlarged)
+        least = self._least_block_px(part_px)
+        if area >= math.prod(part_px):
+            return part_px
+        found = []
+        for splits in range(1, _MOST_SPLITS + 1):
+            cols = min(math.ceil(part_px[1] / splits) + 2 * self._margin_px, part_px[1])
+            rows = min(area // cols, part_px[0])
+            if rows >= least[0] and cols >= least[1]:
+                found.append((rows, cols))
+        return min(
+            found or [least], key=lambda block: (self._enlarged_px(part_px, block), -block[1])
+        )
 
-    def _least_band_px(self, part_px: Size) -> int:
-        return min(_LEAST_BAND_PX + 2 * self._margin_px, part_px[0])
+    def _enlarged_px(self, part_px: Size, block_px: Size) -> int:
+        """LR pixels that are enlarged for a part, margins as often as they are."""
+        total = 1
+        for side, seen in zip(part_px, block_px, strict=True):
+            kept = max(seen - 2 * self._margin_px, 1)
+            total *= side if seen >= side else math.ceil(side / kept) * seen
+        return total
+
+    def _least_block_px(self, part_px: Size) -> Size:
+        least = _LEAST_BLOCK_PX + 2 * self._margin_px
+        return min(least, part_px[0]), min(least, part_px[1])
 
     def _fits(self, window_px: Size, part_px: Size) -> bool:
         if max(window_px) > _MAX_WINDOW_PX:
             return False
         window, part = math.prod(window_px), math.prod(part_px)
-        band = self._least_band_px(part_px) * part_px[1]
-        enlarging = self._kept * window + self._output * part + self._enlarged * band
+        block = math.prod(self._least_block_px(part_px))
+        enlarging = self._kept * window + self._output * part + self._enlarged * block
         return max(self._trunk * window, enlarging) <= self._bytes
 
     def _macs(self, scene_px: Size, core_px: int, halo_px: int) -> float:
@@ -124,14 +157,9 @@ class Memory:
             1 if seen == side else math.ceil(side / core_px)
             for seen, side in zip(window_px, scene_px, strict=True)
         )
-        rows = min(self.band_px(window_px, part_px), part_px[0])
-        again = 1.0
-        if rows < part_px[0]:
-            again = rows / max(rows - 2 * self._margin_px, 1)
+        enlarged = self._enlarged_px(part_px, self.block_px(window_px, part_px))
         trunk = self._cost.trunk * (math.prod(window_px) + _TILE_COSTS_PX)
-        return tiles * (
-            trunk + self._cost.enlarging * (math.prod(part_px) * again + _TILE_COSTS_PX)
-        )
+        return tiles * (trunk + self._cost.enlarging * (enlarged + _TILE_COSTS_PX))
 
 
 def _trunk_floats(spec: GeneratorSpec) -> float:

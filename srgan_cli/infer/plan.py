@@ -58,7 +58,7 @@ def make_plan(source: Source, network: Network, settled: Settled, cut: Cut) -> P
         )
     ]
     parts = network.parting(window, (core[0], core[1]))
-    band_px = network.memory(cut.batch).band_px(window, (parts.height, parts.width))
+    block_px = network.memory(cut.batch).block_px(window, (parts.height, parts.width))
     return Plan(
         grid=grid,
         halo=halo,
@@ -66,6 +66,6 @@ def make_plan(source: Source, network: Network, settled: Settled, cut: Cut) -> P
         quantiser=settled.quantiser,
         output=settled.output,
         batch=cut.batch,
-        parts=parts.in_bands(band_px),
+        parts=parts.in_blocks(block_px),
         warnings=tuple(warnings),
     )

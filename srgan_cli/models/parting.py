@@ -2,7 +2,7 @@
 
 A tile needs its whole margin in the trunk, where a network looks far, but only a few pixels of it
 in the layers that enlarge: those are where most memory goes, and with small networks most time.
-They may also run on one band of rows after the other, so that the memory goes to the trunk instead.
+They may also run on one block of it after the other, so that the memory goes to the trunk instead.
 """
 
 from __future__ import annotations
@@ -10,12 +10,25 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812  # the name every PyTorch reader expects
 from torch import Tensor
 
 from srgan_cli.models.generator import Generator, upsample
+
+
+class Span(NamedTuple):
+    """A stretch of rows or columns of a part that is enlarged at once, in LR pixels."""
+
+    first: int
+    """Where it begins, margin included."""
+    seen: int
+    """How many are enlarged."""
+    start: int
+    """Where those begin that are kept."""
+    kept: int
 
 
 @dataclass(frozen=True)
@@ -28,8 +41,11 @@ class Parting:
     margin_px: int
     multiple_px: int
     """Parts start at multiples of it."""
-    band_px: int | None = None
-    """Rows that are enlarged at once, without their margins; a multiple of `multiple_px`; None = all."""
+    block_px: tuple[int, int] | None = None
+    """Rows and columns that are enlarged at once, without their margins; multiples of `multiple_px`.
+
+    None: all.
+    """
 
     def start(self, core_start: int, size: int, length: int) -> int:
         """Where the part begins that holds a core beginning at `core_start`.
@@ -40,29 +56,35 @@ class Parting:
         wanted = max(core_start - self.margin_px, 0) // self.multiple_px * self.multiple_px
         return min(wanted, last)
 
-    def in_bands(self, most_px: int) -> Parting:
-        """The same parts, with at most so many rows enlarged at once if that is possible.
+    def in_blocks(self, most_px: tuple[int, int]) -> Parting:
+        """The same parts, with at most so many rows and columns enlarged at once if that is possible.
 
-        Margins count; all bands have the same size.
+        Margins count; all blocks have the same size.
         """
-        if self.height <= most_px:
-            return replace(self, band_px=None)
+        rows, cols = self._even(self.height, most_px[0]), self._even(self.width, most_px[1])
+        whole = (rows, cols) == (self.height, self.width)
+        return replace(self, block_px=None if whole else (rows, cols))
+
+    def _even(self, side: int, most_px: int) -> int:
+        if side <= most_px:
+            return side
         kept = (most_px - 2 * self.margin_px) // self.multiple_px * self.multiple_px
         kept = max(kept, self.multiple_px)
-        even = round_up(math.ceil(self.height / math.ceil(self.height / kept)), self.multiple_px)
-        if even + 2 * self.margin_px >= self.height:
-            return replace(self, band_px=None)
-        return replace(self, band_px=even)
+        even = round_up(math.ceil(side / math.ceil(side / kept)), self.multiple_px)
+        return side if even + 2 * self.margin_px >= side else even
 
-    def bands(self) -> Iterator[tuple[int, int, int, int]]:
-        """First row and number of rows that are enlarged, first row and number that are kept of it."""
-        if self.band_px is None:
-            yield 0, self.height, 0, self.height
-            return
-        seen = self.band_px + 2 * self.margin_px
-        for row in range(0, self.height, self.band_px):
-            first = min(max(row - self.margin_px, 0), self.height - seen)
-            yield first, seen, row, min(self.band_px, self.height - row)
+    def blocks(self) -> Iterator[tuple[Span, Span]]:
+        """Rows and columns of one block after the other."""
+        rows, cols = self.block_px or (self.height, self.width)
+        for down in self._spans(self.height, rows):
+            for across in self._spans(self.width, cols):
+                yield down, across
+
+    def _spans(self, side: int, kept: int) -> Iterator[Span]:
+        seen = side if kept >= side else kept + 2 * self.margin_px
+        for start in range(0, side, kept):
+            first = min(max(start - self.margin_px, 0), side - seen)
+            yield Span(first, seen, start, min(kept, side - start))
 
 
 def parting(generator: Generator, input_px: tuple[int, int], core_px: tuple[int, int]) -> Parting:
@@ -101,7 +123,7 @@ def forward_part(
     Args:
         generator: In evaluation.
         lr: Network units.
-        parts: Their common size, and the bands in which they are enlarged.
+        parts: Their common size, and the blocks in which they are enlarged.
         starts: Row and column in LR pixels where each part begins.
         out: Where it is to be put.
     """
@@ -114,19 +136,31 @@ def forward_part(
         skip = F.pad(upsample(lr.float(), scale, spec.global_skip), (0, right, 0, below))
     shape = (lr.shape[0], spec.out_bands, parts.height * scale, parts.width * scale)
     sr = out
-    for first, seen, row, kept in parts.bands():
-        begun = [((top + first) // fold, left // fold) for top, left in starts]
-        band = generator.enlarge(_cut(features, begun, seen // fold, parts.width // fold))
-        band = band[..., (row - first) * scale : (row - first + kept) * scale, :]
+    for down, across in parts.blocks():
+        begun = [
+            ((top + down.first) // fold, (left + across.first) // fold) for top, left in starts
+        ]
+        block = generator.enlarge(_cut(features, begun, down.seen // fold, across.seen // fold))
+        rows, cols = _kept(down, scale), _kept(across, scale)
+        block = block[..., rows, cols]
         if skip is not None:
-            begun = [((top + row) * scale, left * scale) for top, left in starts]
-            band = band + _cut(skip, begun, kept * scale, shape[-1])
+            begun = [
+                ((top + down.start) * scale, (left + across.start) * scale) for top, left in starts
+            ]
+            block = block + _cut(skip, begun, down.kept * scale, across.kept * scale)
         if sr is None:
-            sr = torch.empty(shape, dtype=band.dtype, device=band.device)
-        sr[..., row * scale : (row + kept) * scale, :] = band
+            sr = torch.empty(shape, dtype=block.dtype, device=block.device)
+        row, col = down.start * scale, across.start * scale
+        sr[..., row : row + down.kept * scale, col : col + across.kept * scale] = block
     if sr is None:
-        raise ValueError(f"{parts} has no rows")
+        raise ValueError(f"{parts} has no pixels")
     return sr
+
+
+def _kept(span: Span, scale: int) -> slice:
+    """The SR pixels of a span that are kept, counted from where it begins."""
+    begin = (span.start - span.first) * scale
+    return slice(begin, begin + span.kept * scale)
 
 
 def _cut(x: Tensor, starts: Sequence[tuple[int, int]], rows: int, cols: int) -> Tensor:

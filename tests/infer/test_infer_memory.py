@@ -51,10 +51,9 @@ def test_a_core_is_a_multiple_and_fits(
     window = min(core + 2 * halo, scene[0]), min(core + 2 * halo, scene[1])
     if core > 16:
         assert math.prod(window) <= (found.largest_window_px + 1) ** 2
-        rows = found.band_px(window, window)
-        assert rows >= 1
-        # A network of twice the batch needs twice the memory.
-        assert memory(channels, scale, 2 * batch).band_px(window, window) <= rows
+        rows, cols = found.block_px(window, window)
+        assert 1 <= rows <= window[0]
+        assert 1 <= cols <= window[1]
 
 
 @pytest.mark.parametrize("side", [700, 1024, 1100, 1500, 2048, 10980])
@@ -66,11 +65,10 @@ def test_no_small_rest_is_left_at_the_edge(side: int) -> None:
     assert grid.num_strips == math.ceil(side / core)
 
 
-def test_a_scene_that_fits_in_bands_is_not_cut() -> None:
+def test_a_scene_that_fits_in_blocks_is_not_cut() -> None:
     """Enlarged at once it would take far more memory than the trunk does."""
     found = memory()
     side = found.largest_input_px * 2
     assert found.holds((side, side))
-    rows = found.band_px((side, side), (side, side))
-    assert rows < side
+    assert max(found.block_px((side, side), (side, side))) < side
     assert not found.holds((side * 3, side * 3))

@@ -71,38 +71,53 @@ def test_a_part_is_cut_out_of_the_whole(name: str, scale: int, skip: str) -> Non
 
 
 @pytest.mark.parametrize(("name", "scale", "skip"), CASES)
-def test_bands_change_no_bit(name: str, scale: int, skip: str) -> None:
+def test_blocks_change_no_bit(name: str, scale: int, skip: str) -> None:
     generator = make(name, scale, skip)
     lr = torch.rand(2, 3, 61, 58).contiguous(memory_format=torch.channels_last)
     parts = parting(generator, (61, 58), (40, 30))
     starts = [(0, 0), (parts.start(20, parts.height, 61), parts.start(24, parts.width, 58))]
     wanted = forward_part(generator, lr, parts, starts)
-    banded = parts.in_bands(2 * parts.margin_px + 8)
-    assert len(list(banded.bands())) >= 3
-    found = forward_part(generator, lr, banded, starts)
-    assert torch.equal(found, wanted)
-    assert found.is_contiguous()
+    most = 2 * parts.margin_px + 8
+    for most_px, least in (((most, 99), 3), ((99, most), 3), ((most, most), 9)):
+        blocked = parts.in_blocks(most_px)
+        assert len(list(blocked.blocks())) >= least
+        found = forward_part(generator, lr, blocked, starts)
+        assert torch.equal(found, wanted)
+        assert found.is_contiguous()
+        given = torch.full_like(wanted, torch.nan)
+        assert forward_part(generator, lr, blocked, starts, given) is given
+        assert torch.equal(given, wanted)
 
 
 @given(
-    height=st.integers(1, 200),
+    sides=st.tuples(st.integers(1, 200), st.integers(1, 200)),
     margin=st.integers(0, 12),
     multiple=st.sampled_from([1, 2, 4]),
-    most=st.integers(1, 250),
+    most=st.tuples(st.integers(1, 250), st.integers(1, 250)),
 )
-def test_bands_hold_every_row_once(height: int, margin: int, multiple: int, most: int) -> None:
-    height, margin = round_up(height, multiple), margin * multiple
-    parts = Parting(height, 10, margin, multiple).in_bands(most)
-    kept = []
-    for first, seen, row, rows in parts.bands():
-        assert first % multiple == seen % multiple == 0
-        assert first >= 0
-        assert first + seen <= height
-        assert first == 0 or row - first >= margin
-        assert first + seen == height or first + seen - row - rows >= margin
-        assert seen <= max(most, multiple + 2 * margin)
-        kept += range(row, row + rows)
-    assert kept == list(range(height))
+def test_blocks_hold_every_pixel_once(
+    sides: tuple[int, int], margin: int, multiple: int, most: tuple[int, int]
+) -> None:
+    height, width = (round_up(side, multiple) for side in sides)
+    margin *= multiple
+    parts = Parting(height, width, margin, multiple).in_blocks(most)
+    kept = torch.zeros(height, width, dtype=torch.int64)
+    sizes = set()
+    for spans in parts.blocks():
+        for (first, seen, start, count), side, limit in zip(
+            spans, (height, width), most, strict=True
+        ):
+            assert first % multiple == seen % multiple == 0
+            assert first >= 0
+            assert first + seen <= side
+            assert first == 0 or start - first >= margin
+            assert first + seen == side or first + seen - start - count >= margin
+            assert seen <= max(limit, multiple + 2 * margin)
+        down, across = spans
+        sizes.add((down.seen, across.seen))
+        kept[down.start : down.start + down.kept, across.start : across.start + across.kept] += 1
+    assert len(sizes) == 1
+    assert bool((kept == 1).all())
 
 
 @pytest.mark.parametrize("start", [(25, 21), (11, 47), (50, 3)])
