@@ -1,8 +1,8 @@
 """How large a tile may be, by the memory that a network takes, and how large it is best.
 
 The numbers of floats are estimates from the layers. With the bytes below, the peak of a process
-stays under 1.5 GB with the default network (benchmarks/infer_scene.py memory), its heap's gaps
-counted; a device that runs out of memory gets smaller tiles.
+stays near 1 GB with the default network (benchmarks/infer_scene.py memory), of which 0.55 GB are
+Python and PyTorch; a device that runs out of memory gets smaller tiles.
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ from srgan_cli.models.parting import enlarging_reach_px
 from srgan_cli.models.srresnet import rrdb_growth
 from srgan_cli.models.work import macs_per_pixel
 
-_CPU_BYTES = 400 * 2**20
+_CPU_BYTES = 180 * 2**20
+"""A heap of larger arrays has larger gaps, and grows on for minutes: with twice the bytes, to twice the peak."""
 _CPU_BLOCK_BYTES = 64 * 2**20
 """What the enlarging layers take at once: the largest arrays are theirs, and a heap grows by those."""
+_CPU_WHOLE_BYTES = 400 * 2**20
+"""For an input that is enlarged at once, when nothing else takes memory."""
 _LIVE_MAPS = 4.5
 """Feature maps of the output's size that exist at the same time, folded copies for the last layer among them."""
 _LIVE_OUTPUTS = 4
@@ -62,8 +65,10 @@ class Memory:
         spec = generator.spec
         self._bytes: float = _CPU_BYTES
         self._block_bytes: float = _CPU_BLOCK_BYTES
+        self._whole_bytes: float = _CPU_WHOLE_BYTES
         if device.type == "cuda":
-            self._bytes = self._block_bytes = torch.cuda.mem_get_info(device)[0] / 2
+            free = torch.cuda.mem_get_info(device)[0] / 2
+            self._bytes = self._block_bytes = self._whole_bytes = free
         self._margin_px = enlarging_reach_px(generator)
         self._multiple_px = generator.size_multiple
         self._cost = _Cost(*macs_per_pixel(generator))
@@ -79,15 +84,12 @@ class Memory:
     @property
     def largest_input_px(self) -> int:
         """Side in LR pixels of the largest input that is super-resolved as a whole and at once."""
-        return self._side(self._enlarged + self._output)
+        return _side(self._whole_bytes, self._enlarged + self._output)
 
     @property
     def largest_window_px(self) -> int:
         """Side in LR pixels of the largest input of which only a small part is enlarged."""
-        return self._side(self._trunk)
-
-    def _side(self, bytes_per_pixel: float) -> int:
-        return min(math.isqrt(int(self._bytes / bytes_per_pixel)), _MAX_WINDOW_PX)
+        return _side(self._bytes, self._trunk)
 
     def holds(self, scene_px: Size) -> bool:
         """Whether a scene of rows and columns fits as one window, enlarged in blocks."""
@@ -160,6 +162,10 @@ class Memory:
         enlarged = self._enlarged_px(part_px, self.block_px(window_px, part_px))
         trunk = self._cost.trunk * (math.prod(window_px) + _TILE_COSTS_PX)
         return tiles * (trunk + self._cost.enlarging * (enlarged + _TILE_COSTS_PX))
+
+
+def _side(all_bytes: float, bytes_per_pixel: float) -> int:
+    return min(math.isqrt(int(all_bytes / bytes_per_pixel)), _MAX_WINDOW_PX)
 
 
 def _trunk_floats(spec: GeneratorSpec) -> float:

@@ -18,6 +18,9 @@ def icnr_(weight: Tensor, factor: int = 2) -> None:
         weight: (C * factor**2, C_in, k, k).
         factor: The shuffle factor.
     """
+    if weight.is_meta:
+        # Without values; and to draw them there loads sympy and PyTorch's compiler, 160 MB.
+        return
     phases = factor * factor
     kernel = torch.empty_like(weight[::phases])
     nn.init.kaiming_normal_(kernel)
@@ -38,7 +41,7 @@ def icnr_upsamplers_(module: nn.Module) -> None:
 def small_kaiming_(module: nn.Module, gain: float = 0.1) -> None:
     """ESRGAN's start: Kaiming-normal kernels times `gain`, zero biases (Wang et al. 2018)."""
     for layer in module.modules():
-        if isinstance(layer, nn.Conv2d):
+        if isinstance(layer, nn.Conv2d) and not layer.weight.is_meta:
             nn.init.kaiming_normal_(layer.weight, a=0.2)
             with torch.no_grad():
                 layer.weight.mul_(gain)
