@@ -17,10 +17,12 @@ from srgan_cli.models.parting import enlarging_reach_px
 from srgan_cli.models.srresnet import rrdb_growth
 from srgan_cli.models.work import macs_per_pixel
 
-_CPU_BYTES = 180 * 2**20
+_CPU_BYTES = 152 * 2**20
 """A heap of larger arrays has larger gaps, and grows on for minutes: with twice the bytes, to twice the peak."""
 _CPU_BLOCK_BYTES = 64 * 2**20
 """What the enlarging layers take at once: the largest arrays are theirs, and a heap grows by those."""
+_CPU_OUTPUT_BYTES = 280 * 2**20
+"""For output tiles, which are few and stay where they are."""
 _CPU_WHOLE_BYTES = 400 * 2**20
 """For an input that is enlarged at once, when nothing else takes memory."""
 _LIVE_MAPS = 4.5
@@ -41,8 +43,8 @@ _MAX_WINDOW_PX = 4096
 _MAX_CORE_PX = 1024
 """What is lost with a killed process, and held in memory, grows with tiles."""
 _NEARLY = 1.03
-_SMALL_CORE_PX = 256
-"""What would be gained by smaller ones is lost with the work that every tile brings."""
+_SMALL_CORE_PX = 512
+"""Below, what smaller ones would save is lost with the work that every tile brings."""
 _TILE_COSTS_PX = 1000
 """LR pixels that might be made in the time that a tile costs beside its pixels."""
 _FLOAT_BYTES = 4
@@ -65,10 +67,12 @@ class Memory:
         spec = generator.spec
         self._bytes: float = _CPU_BYTES
         self._block_bytes: float = _CPU_BLOCK_BYTES
+        self._output_bytes: float = _CPU_OUTPUT_BYTES
         self._whole_bytes: float = _CPU_WHOLE_BYTES
         if device.type == "cuda":
             free = torch.cuda.mem_get_info(device)[0] / 2
-            self._bytes = self._block_bytes = self._whole_bytes = free
+            self._bytes = self._block_bytes = self._output_bytes = free / 2
+            self._whole_bytes = free
         self._margin_px = enlarging_reach_px(generator)
         self._multiple_px = generator.size_multiple
         self._cost = _Cost(*macs_per_pixel(generator))
@@ -114,10 +118,10 @@ class Memory:
     def block_px(self, window_px: Size, part_px: Size) -> Size:
         """Rows and columns of a part that may be enlarged at once, margins included.
 
-        Of those that the memory holds beside the part and all of the window, the ones with which
+        Of those that the memory holds beside all of the window, the ones with which
         least is enlarged twice.
         """
-        left = self._bytes - self._kept * math.prod(window_px) - self._output * math.prod(part_px)
+        left = self._bytes - self._kept * math.prod(window_px)
         area = int(min(left, self._block_bytes) / self._enlarged)
         least = self._least_block_px(part_px)
         if area >= math.prod(part_px):
@@ -147,10 +151,11 @@ class Memory:
     def _fits(self, window_px: Size, part_px: Size) -> bool:
         if max(window_px) > _MAX_WINDOW_PX:
             return False
-        window, part = math.prod(window_px), math.prod(part_px)
-        block = math.prod(self._least_block_px(part_px))
-        enlarging = self._kept * window + self._output * part + self._enlarged * block
-        return max(self._trunk * window, enlarging) <= self._bytes
+        window = math.prod(window_px)
+        enlarging = self._kept * window + self._enlarged * math.prod(self._least_block_px(part_px))
+        if max(self._trunk * window, enlarging) > self._bytes:
+            return False
+        return self._output * math.prod(part_px) <= self._output_bytes
 
     def _macs(self, scene_px: Size, core_px: int, halo_px: int) -> float:
         """Of a whole scene."""
