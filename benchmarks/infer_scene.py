@@ -50,12 +50,12 @@ NETWORKS = {
 SCALE, BANDS = 4, 4
 
 
-def make_weights(folder: Path, name: str) -> Path:
+def make_weights(folder: Path, name: str, scale: int = SCALE) -> Path:
     """A weights file of a network with random weights; its skip keeps values in range."""
     torch.manual_seed(0)
     values = {
         "large_kernel_size": 9, "small_kernel_size": 3, "growth_channels": 32, "in_bands": BANDS,
-        "out_bands": BANDS, "scale": SCALE, "model_type": "SRResNet", **NETWORKS[name],
+        "out_bands": BANDS, "scale": scale, "model_type": "SRResNet", **NETWORKS[name],
     }  # fmt: skip
     spec = GeneratorSpec(**values)
     generator = build_generator(spec)
@@ -245,7 +245,7 @@ def peer(arguments: argparse.Namespace, folder: Path) -> None:
 def memory(arguments: argparse.Namespace, folder: Path) -> None:
     """Print the peak of a process for every size."""
     for name in arguments.networks:
-        weights = make_weights(folder, name)
+        weights = make_weights(folder, name, arguments.scale)
         peaks = []
         for side in arguments.sides:
             scene = make_scene(folder / f"{side}.tif", side)
@@ -306,6 +306,7 @@ def main() -> None:
     )
     parser.add_argument("--side", type=int, default=1024)
     parser.add_argument("--sides", type=int, nargs="+", default=[2048, 4096, 8192, 16384])
+    parser.add_argument("--scale", type=int, default=SCALE, help="of `memory`")
     parser.add_argument("--tile", type=int, help="as srgan infer --tile")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"))
