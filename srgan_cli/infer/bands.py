@@ -146,6 +146,12 @@ def sample_values(source: Source) -> NDArray[np.float32]:
     return np.concatenate([_valid_values(source, box) for box in boxes], axis=1)
 
 
+def valid_share(source: Source, sample: NDArray[np.float32]) -> float:
+    """Of the pixels that `sample_values` looked at first."""
+    looked_at = sum(box.height * box.width for box in _sample_boxes(source))
+    return min(int(sample.shape[1]) / max(looked_at, 1), 1.0)
+
+
 def _valid_values(source: Source, box: Box) -> NDArray[np.float32]:
     values, valid = source.read(box)
     chosen: NDArray[np.float32] = values[:, valid]

@@ -96,7 +96,7 @@ def find_cut(
     halo = _halo(source, network, settled, field_px, options, memory)
     granule = math.lcm(_CORE_MULTIPLE_PX, multiple)
     if options.tile_px is None:
-        core = memory.best_core_px(scene, halo.px, granule)
+        core = memory.best_core_px(scene, halo.px, granule, settled.valid_share)
     else:
         core = round_up(options.tile_px, granule)
     return Cut(core, halo, field_px, batch)

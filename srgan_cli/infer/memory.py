@@ -45,6 +45,8 @@ _MAX_CORE_PX = 1024
 _NEARLY = 1.03
 _SMALL_CORE_PX = 512
 """Below, what smaller ones would save is lost with the work that every tile brings."""
+_SPARSE = 0.5
+"""Share of valid pixels."""
 _TILE_COSTS_PX = 1000
 """LR pixels that might be made in the time that a tile costs beside its pixels."""
 _FLOAT_BYTES = 4
@@ -99,18 +101,27 @@ class Memory:
         """Whether a scene of rows and columns fits as one window, enlarged in blocks."""
         return self._fits(scene_px, scene_px)
 
-    def best_core_px(self, scene_px: Size, halo_px: int, multiple_px: int) -> int:
+    def best_core_px(
+        self, scene_px: Size, halo_px: int, multiple_px: int, valid_share: float = 1.0
+    ) -> int:
         """Side of the core, a multiple of `multiple_px`, with which a scene costs about least.
 
         Large cores waste less on their margins, and cores that leave no small rest at the scene's
         edge less on it: all windows have one size. Among nearly equal ones the smallest takes least
-        memory, and least is lost with it.
+        memory, and least is lost with it. Where little of a scene is valid, small cores leave more
+        of the rest alone.
         """
         sizes = range(multiple_px, _MAX_CORE_PX + 1, multiple_px)
         fitting = [
             px for px in sizes if self._fits(*_sides(scene_px, px, halo_px, self._margin_px))
         ]
-        costs = {px: self._macs(scene_px, px, halo_px) for px in fitting or [multiple_px]}
+        costs = {
+            # Tiles that touch a swath: its own, and half a tile to every side of it.
+            px: self._macs(scene_px, px, halo_px) * min(valid_share + px / min(scene_px), 1.0)
+            for px in fitting or [multiple_px]
+        }
+        if valid_share < _SPARSE:
+            return min(costs, key=lambda px: costs[px])
         enough = _NEARLY * min(costs.values())
         nearly = [px for px, cost in costs.items() if cost <= enough]
         return min((px for px in nearly if px >= _SMALL_CORE_PX), default=max(nearly))

@@ -15,6 +15,7 @@ from srgan_cli.infer.bands import (
     narrow_dtype,
     sample_values,
     undeclared_nodata,
+    valid_share,
 )
 from srgan_cli.infer.options import InferOptions
 from srgan_cli.infer.quantise import Quantiser
@@ -38,6 +39,8 @@ class Settled:
     """Error that a measured halo may leave, in stored units."""
     sample: NDArray[np.float32]
     """Stored values (bands, pixels) from all over the scene."""
+    valid_share: float
+    """Of its pixels, about."""
     warnings: tuple[str, ...]
 
 
@@ -72,7 +75,8 @@ def settle(source: Source, info: WeightsInfo, options: InferOptions) -> Settled:
             "leave it out",
         )
     tolerance = _tolerance(options, quantiser, source, sample)
-    return Settled(info, quantiser, output, tolerance, sample, tuple(warnings))
+    share = valid_share(source, sample)
+    return Settled(info, quantiser, output, tolerance, sample, share, tuple(warnings))
 
 
 def _output(

@@ -72,3 +72,12 @@ def test_a_scene_that_fits_in_blocks_is_not_cut() -> None:
     assert found.holds((side, side))
     assert max(found.block_px((side, side), (side, side))) < side
     assert not found.holds((side * 3, side * 3))
+
+
+def test_a_sparse_scene_gets_tiles_that_leave_most_of_it_alone() -> None:
+    full, half, thin = (
+        memory(16).best_core_px((2048, 2048), 8, 16, share) for share in (1.0, 0.9, 0.1)
+    )
+    assert full == half == 512
+    # A swath of a tenth: tiles of 512 would reach over a third of the scene.
+    assert 16 <= thin <= 128
