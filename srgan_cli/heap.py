@@ -20,7 +20,7 @@ def keep_freed_memory() -> bool:
     """Let this process keep what it frees, up to 2 GiB beyond what it holds; whether it does.
 
     Meant for a process whose large arrays come and go in its main thread: other threads keep their
-    arenas, where arrays above 32 MiB find no place, but what they keep for long does not come to
+    arenas, where arrays above 64 MiB find no place, but what they keep for long does not come to
     lie between the large ones. Other C libraries than glibc do as they do, and a user who has set
     glibc's own variables (`MALLOC_...`, `GLIBC_TUNABLES`) is not overruled.
     """

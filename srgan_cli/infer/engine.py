@@ -22,7 +22,7 @@ from torch import Tensor
 
 from srgan_cli.infer.feed import Batch, feed, segment_px
 from srgan_cli.infer.geometry import Box, Grid, Segment, Tile
-from srgan_cli.infer.network import Finish, Network, Pending
+from srgan_cli.infer.network import Finish, Network, OutOfMemoryError, Pending
 from srgan_cli.infer.part_files import PartWriter
 from srgan_cli.infer.parts import Done, Part
 from srgan_cli.infer.plan import Plan
@@ -224,7 +224,13 @@ def _rooms(plan: Plan) -> list[Tensor]:
     """
     parts, scale = plan.parts, plan.quantiser.scale
     shape = (plan.batch, plan.output.bands, parts.height * scale, parts.width * scale)
-    return [torch.empty(shape) for _ in range(_BEHIND + 1)]
+    try:
+        return [torch.empty(shape) for _ in range(_BEHIND + 1)]
+    except (RuntimeError, MemoryError) as err:
+        text = " x ".join(map(str, shape))
+        raise OutOfMemoryError(
+            f"out of memory for answers of {text}", "choose a smaller --tile or --batch"
+        ) from err
 
 
 class _Store:

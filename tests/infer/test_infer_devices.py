@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -281,3 +282,25 @@ def test_a_device_that_runs_ahead_makes_the_same_file(
     assert {finish is None for finish in finishes} == {qa}
     assert result.qa == expected.qa
     np.testing.assert_array_equal(pixels(tmp_path / "b.tif"), pixels(tmp_path / "a.tif"))
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_answers_that_do_not_fit_the_memory_make_tiles_smaller(
+    make_model: Callable[..., Model],
+    make_raster: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = make_raster(height=60, width=70)
+    empty = torch.empty
+
+    def scarce(*size: Any, **options: Any) -> torch.Tensor:
+        if size and isinstance(size[0], tuple) and math.prod(size[0]) > 20_000:
+            raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate")
+        return empty(*size, **options)
+
+    monkeypatch.setattr("srgan_cli.infer.engine.torch.empty", scarce)
+    options = InferOptions(tile_px=48)
+    result = make_model().infer_file(source, tmp_path / "sr.tif", options)
+    assert result.tile_px < 48
+    assert any("out of memory for answers of" in text for text in result.warnings)
