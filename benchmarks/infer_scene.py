@@ -33,6 +33,7 @@ import rasterio
 import torch
 from affine import Affine
 
+from srgan_cli.bfloat16 import computes_bf16
 from srgan_cli.data.radiometry import RADIOMETRIES
 from srgan_cli.infer import InferOptions, InferResult, Model, load
 from srgan_cli.infer.network import Network
@@ -204,6 +205,7 @@ def peer(arguments: argparse.Namespace, folder: Path) -> None:
         full = InferOptions(precision="fp32", tile_px=arguments.tile)
         half = InferOptions(precision="bf16", tile_px=arguments.tile)
         _, result = infer(model, scene, full)
+        slow = "" if computes_bf16(torch.device("cpu")) else " (made in fp32: no bf16 here)"
         settings = {
             **NETWORKS[name],
             "scale": SCALE,
@@ -237,7 +239,7 @@ def peer(arguments: argparse.Namespace, folder: Path) -> None:
         print(
             f"{name:8} halo {result.halo_px}: opensr-utils {spread(found['peer'])} s; "
             f"fp32 {ratios(found['peer'], found['fp32'])} times, "
-            f"bf16 {ratios(found['peer'], found['bf16'])} times as fast",
+            f"bf16{slow} {ratios(found['peer'], found['bf16'])} times as fast",
             flush=True,
         )
 

@@ -17,9 +17,9 @@ from collections.abc import Callable
 
 import torch
 
+from srgan_cli.bfloat16 import computes_bf16
 from srgan_cli.infer.network import Network
 from srgan_cli.models import GENERATORS, Generator, GeneratorSpec, build_generator
-from srgan_cli.train.device import computes_bf16
 
 
 def make(name: str) -> Generator:

@@ -25,13 +25,13 @@ from unittest.mock import patch
 
 import torch
 
+from srgan_cli.bfloat16 import computes_bf16
 from srgan_cli.config import RunConfig
 from srgan_cli.data.batch import Batch, stack
 from srgan_cli.data.training import open_training_data
 from srgan_cli.models import DISCRIMINATORS, GENERATORS
 from srgan_cli.schedule import build_schedule
 from srgan_cli.train import step as step_module
-from srgan_cli.train.device import computes_bf16
 from srgan_cli.train.meter import Meter
 from srgan_cli.train.networks import Networks, build_networks
 

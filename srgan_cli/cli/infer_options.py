@@ -109,7 +109,10 @@ Device = Annotated[
     ),
 ]
 Precision = Annotated[
-    PrecisionName, typer.Option(help="bf16 is faster and slightly less exact; auto = fp32.")
+    PrecisionName,
+    typer.Option(
+        help="bf16 is slightly less exact, and faster on devices that have it; auto = fp32."
+    ),
 ]
 
 # What the output is made as, and what is made beside it.

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from srgan_cli import __version__
+from srgan_cli.bfloat16 import why_not_bf16
 from srgan_cli.data.rasters import gdal_env
 from srgan_cli.infer.damage import heard_damage
 from srgan_cli.infer.engine import MakeObserver
@@ -112,8 +116,10 @@ class Model:
         observe: MakeObserver | None,
     ) -> Job:
         devices = find_devices(options.device)
+        options, warnings = self._in_fastest(options, devices)
         network = Network(self.generator, devices[0], options.precision)
         settled = settle(source, self.info, options)
+        settled = replace(settled, warnings=(*settled.warnings, *warnings))
         looks = options.qa if observe is None else "another observer"
         return Job(
             source=source,
@@ -130,6 +136,17 @@ class Model:
             observe=observe,
             progress=progress,
         )
+
+    def _in_fastest(
+        self, options: InferOptions, devices: Sequence[torch.device]
+    ) -> tuple[InferOptions, tuple[str, ...]]:
+        """The options in fp32, and a warning, where bf16 takes longer: who asks for it wants less."""
+        if options.precision != "bf16" or not self.generator.bf16:
+            return options, ()
+        why = next((reason for reason in map(why_not_bf16, devices) if reason), None)
+        if why is None:
+            return options, ()
+        return replace(options, precision="fp32"), (f"--precision bf16: {why}; made in fp32",)
 
     def _facts(self) -> dict[str, Any]:
         """What finished parts owe to this model."""

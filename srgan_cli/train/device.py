@@ -1,4 +1,4 @@
-"""Which device a run uses, and which arithmetic is native there."""
+"""Which device a run uses, and in which arithmetic."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor
 
+from srgan_cli.bfloat16 import computes_bf16, why_not_bf16
 from srgan_cli.data.batch import Batch
 from srgan_cli.errors import RefusedError
 
@@ -64,24 +65,18 @@ def check_devices(wanted: str, gpus: tuple[int, ...], processes: int) -> None:
         )
 
 
-def computes_bf16(device: torch.device) -> bool:
-    """Whether the device has native bfloat16 matrix arithmetic (elsewhere it is slower than fp32)."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    if device.type == "cpu":
-        capabilities = (
-            torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-        )
-        return any(capabilities.get(name, False) for name in ("amx_bf16", "avx512_bf16"))
-    return False
-
-
 def arithmetic(precision: str, device: torch.device) -> AbstractContextManager[object]:
     """The autocast context for `Training.precision`; reusable, one per forward pass."""
     use_bf16 = precision == "bf16" or (precision == "auto" and computes_bf16(device))
     if not use_bf16:
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def slow_arithmetic(precision: str, device: torch.device) -> tuple[str, ...]:
+    """A warning where `Training.precision` costs time on the device instead of saving it."""
+    why = why_not_bf16(device) if precision == "bf16" else None
+    return (f"Training.precision is bf16, but {why}: auto is faster here",) if why else ()
 
 
 def check_compiler(device: torch.device) -> None:

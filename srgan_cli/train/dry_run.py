@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import torch
 
+from srgan_cli.bfloat16 import computes_bf16
 from srgan_cli.config import RunConfig
 from srgan_cli.data.batch import Batch
 from srgan_cli.data.training import TrainingData, open_training_data
 from srgan_cli.schedule import Schedule, build_schedule
-from srgan_cli.train.device import arithmetic, computes_bf16
+from srgan_cli.train.device import arithmetic, slow_arithmetic
 from srgan_cli.train.distributed import ALONE, Ranks
 from srgan_cli.train.footprint import Activations, lasting_bytes
 from srgan_cli.train.memory import peak_memory_mb
@@ -130,7 +131,7 @@ def dry_run(config: RunConfig, ranks: Ranks = ALONE) -> DryRun:
         validation_every=every,
         schedule=_table(config, schedule, steps, seconds, validation / every),
         scenes=data.describe(),
-        warnings=data.warnings,
+        warnings=(*data.warnings, *slow_arithmetic(precision, device)),
         pretrain_seconds_per_step=seconds.get("pretrain"),
         adversarial_seconds_per_step=seconds.get("gan"),
         validation_seconds=validation,

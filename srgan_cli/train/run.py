@@ -20,7 +20,7 @@ from srgan_cli.models import generator_spec
 from srgan_cli.runfolder import RunFolder, read_metrics
 from srgan_cli.signals import stop_request
 from srgan_cli.train.checkpoint import set_aside_after
-from srgan_cli.train.device import arithmetic, choose_device
+from srgan_cli.train.device import arithmetic, choose_device, slow_arithmetic
 from srgan_cli.train.distributed import ALONE, Ranks
 from srgan_cli.train.networks import Networks, build_adversarial, build_networks
 from srgan_cli.train.paths import absolute_paths
@@ -81,6 +81,8 @@ def run_training(
         if ranks.is_main:
             begun = _begin(config, folder, resume, warn, ranks.restarts, stack)
         config, data, state = _shared(begun, ranks)
+        for text in slow_arithmetic(config.training.precision, device):
+            warn(text)
         networks = build_networks(config, device, data.radiometry.offset, warn, ranks)
         _check_state(state, networks, total_steps(config, data.steps_per_epoch))
         trainer = _build_trainer(config, folder, data, networks, device, warn, ranks)

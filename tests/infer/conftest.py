@@ -69,6 +69,12 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def native_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device on which bf16 is worth it, whatever this machine has."""
+    monkeypatch.setattr("srgan_cli.bfloat16.computes_bf16", lambda _: True)
+
+
+@pytest.fixture
 def save_model(tmp_path: Path) -> Callable[[Model], Path]:
     def save(model: Model) -> Path:
         path = tmp_path / "w.safetensors"

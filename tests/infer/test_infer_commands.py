@@ -106,6 +106,31 @@ def test_bf16_is_refused_where_a_network_does_not_stand_it(
         model.network(InferOptions(precision="bf16"))
 
 
+def test_bf16_gives_way_to_fp32_where_it_would_take_longer(
+    make_model: Callable[..., Model],
+    make_raster: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, source = make_model(), make_raster()
+    monkeypatch.setattr("srgan_cli.bfloat16.computes_bf16", lambda _: False)
+    plain = model.infer_file(source, tmp_path / "plain.tif")
+    asked = InferOptions(precision="bf16")
+    result = model.infer_file(source, tmp_path / "bf16.tif", asked)
+    assert (tmp_path / "bf16.tif").read_bytes() == (tmp_path / "plain.tif").read_bytes()
+    assert (plain.warnings, result.precision) == ((), "fp32")
+    (warning,) = result.warnings
+    assert "--precision bf16: this CPU has no bfloat16 arithmetic" in warning
+    assert warning.endswith("made in fp32")
+    with monkeypatch.context() as patched:
+        patched.setattr(type(model.generator), "bf16", False)
+        with pytest.raises(RefusedError, match="too far off in bfloat16"):
+            model.infer_file(source, tmp_path / "no.tif", asked)
+    monkeypatch.setattr("srgan_cli.bfloat16.computes_bf16", lambda _: True)
+    half = model.infer_file(source, tmp_path / "half.tif", asked)
+    assert (half.warnings, half.precision) == ((), "bf16")
+
+
 def test_dry_run_writes_nothing(
     make_model: Callable[..., Model],
     save_model: Callable[[Model], Path],

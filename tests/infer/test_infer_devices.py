@@ -150,6 +150,7 @@ def test_other_runtime_errors_are_not_taken_for_it(
         model.infer_file(make_raster(), tmp_path / "out.tif")
 
 
+@pytest.mark.usefixtures("native_bf16")
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_several_devices_share_the_strips(
     make_model: Callable[..., Model],

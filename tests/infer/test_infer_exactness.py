@@ -203,7 +203,7 @@ def test_a_far_looking_network_gets_a_measured_halo(
     assert (exact.halo_px, exact.halo_mode) == (field, "exact")
 
 
-@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.usefixtures("small_blocks", "native_bf16")
 def test_bf16_stays_close_to_fp32(
     make_model: Callable[..., Model], make_raster: Callable[..., Path]
 ) -> None:

@@ -218,6 +218,7 @@ DIFFERENT = {
 }
 
 
+@pytest.mark.usefixtures("native_bf16")
 def test_parts_of_another_inference_are_refused_by_name(
     model: Model,
     source: Path,

@@ -1,6 +1,7 @@
 """`srgan train --dry-run`: what a run would be."""
 
 import pytest
+from running import train
 
 from srgan_cli.schedule import build_schedule
 from srgan_cli.train.dry_run import dry_run
@@ -66,3 +67,15 @@ def test_a_run_of_one_phase(tiny):
     gan = dry_run(tiny(Training={"pretrain_g_only": False}))
     assert gan.pretrain_seconds_per_step is None
     assert gan.total_seconds > 0
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_bf16_that_costs_time_is_pointed_out(tiny, tmp_path, monkeypatch, native):
+    monkeypatch.setattr("srgan_cli.bfloat16.computes_bf16", lambda _: native)
+    config = tiny(Training={"precision": "bf16", "max_steps": 2, "g_pretrain_steps": 1})
+    told = []
+    train(config, tmp_path / "run", warnings=told)
+    for warnings in (dry_run(config).warnings, told):
+        texts = [text for text in warnings if "Training.precision is bf16" in text]
+        assert len(texts) == (not native)
+        assert all("this CPU has no bfloat16 arithmetic" in text for text in texts)
