@@ -28,6 +28,7 @@ from srgan_cli.infer.parts import Done, Part
 from srgan_cli.infer.plan import Plan
 from srgan_cli.infer.rounding import carried, rounding
 from srgan_cli.infer.source import Source
+from srgan_cli.infer.threads import side_thread
 from srgan_cli.signals import StopRequest
 
 SEAL_SECONDS = 30.0
@@ -100,7 +101,7 @@ def make_parts(work: Work, parts: list[Part]) -> None:
     """
     plan, done = work.plan, Done(parts)
     strips = _Strips(plan.grid, segment_px(plan.grid, len(work.source.bands)), done)
-    with ThreadPoolExecutor(1) as reader:
+    with side_thread() as reader:
         lines = [_Line(work, network, reader, strips, parts) for network in work.networks]
         if len(lines) == 1:
             lines[0].run()
@@ -166,7 +167,7 @@ class _Line:
 
     def run(self) -> None:
         """Make strips until none is left, or a stop is asked for."""
-        with ThreadPoolExecutor(1) as self._writer:
+        with side_thread() as self._writer:
             try:
                 while (segments := self._strips.take()) is not None:
                     self._strip(segments)

@@ -27,6 +27,8 @@ _FRACTION_BITS = 60
 _BIN_SHIFT = 16
 """The upper half of a float32 is the bin of its histogram: 2 ** 7 bins to the octave."""
 _P99 = 0.99
+_CHUNK_NUMBERS = 2**17
+"""So many stay in the processor's cache."""
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
@@ -75,9 +77,8 @@ class Quality:
         if not self._comparable:
             return
         radiometry, scale = self._quantiser.radiometry, self._quantiser.scale
-        with torch.inference_mode():
-            means = F.avg_pool2d(torch.from_numpy(sr_core)[None], scale)[0].numpy()
-        means, lr = np.nan_to_num(_of_valid(means, valid)), _of_valid(lr_core, valid)
+        means = np.nan_to_num(_of_valid(_pooled(sr_core, scale), valid))
+        lr = _of_valid(lr_core, valid)
         differences = radiometry.difference_to_stored((means - lr)[:, :, None])[:, :, 0]
         for band in range(len(self._names)):
             of_valid = np.nan_to_num(np.ascontiguousarray(differences[band], dtype=np.float32))
@@ -174,6 +175,22 @@ class Quality:
             out_of_range=self._beyond[band] / (count * self._quantiser.scale**2),
             range=(low, high) if math.isfinite(low) and math.isfinite(high) else None,
         )
+
+
+def _pooled(sr: Array, scale: int) -> Array:
+    """Means (C, h, w) over LR pixels of SR (C, h * scale, w * scale), which may be cut out of more.
+
+    By a few rows at a time: pooling copies what is cut out, and small copies stay in the cache.
+    """
+    height, width = sr.shape[1] // scale, sr.shape[2] // scale
+    means = np.empty((len(sr), height, width), dtype=np.float32)
+    rows = max(_CHUNK_NUMBERS // (sr.shape[2] * scale), 1)
+    with torch.inference_mode():
+        for band, image in enumerate(torch.from_numpy(sr)):
+            for row in range(0, height, rows):
+                part = image[row * scale : (row + rows) * scale]
+                means[band, row : row + rows] = F.avg_pool2d(part[None], scale)[0].numpy()
+    return means
 
 
 def _of_valid(image: Array, valid: Mask) -> Array:

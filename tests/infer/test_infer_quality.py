@@ -18,6 +18,7 @@ from srgan_cli.data.radiometry import RADIOMETRIES
 from srgan_cli.errors import RefusedError
 from srgan_cli.infer import InferOptions, Model
 from srgan_cli.infer import layout as layout_module
+from srgan_cli.infer import quality as quality_module
 from srgan_cli.infer.geometry import Grid
 from srgan_cli.infer.quality import Quality
 from srgan_cli.infer.quantise import Quantiser
@@ -54,6 +55,19 @@ def fresh(
         **{"dtype": "uint16", "radiometry": TEN_K, "scale": scale, "nodata": 0, **changes}
     )
     return Quality(quantiser, [f"b{i}" for i in range(bands)], True, size)
+
+
+@pytest.mark.parametrize("chunk", [1, 40, 2**17])
+@pytest.mark.parametrize("margin", [0, 3])
+def test_pooling_by_rows_is_pooling_of_the_whole(
+    chunk: int, margin: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quality_module, "_CHUNK_NUMBERS", chunk)
+    _, sr, _ = images(3, 7, 11, 4)
+    cut = np.pad(sr, ((0, 0), (margin, margin), (margin, margin)))
+    cut = cut[:, margin : margin + 28, margin : margin + 44]
+    expected = torch.nn.functional.avg_pool2d(torch.from_numpy(sr), 4).numpy()
+    assert np.array_equal(quality_module._pooled(cut, 4), expected)
 
 
 def test_figures_are_those_of_the_whole_image() -> None:

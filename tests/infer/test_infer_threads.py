@@ -1,0 +1,72 @@
+"""Threads beside the network leave the cores to it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from srgan_cli.infer import InferOptions, Model
+from srgan_cli.infer.network import Network
+from srgan_cli.infer.quality import Quality
+from srgan_cli.infer.threads import side_thread
+
+
+@pytest.fixture(autouse=True)
+def _three_threads() -> Iterator[None]:
+    """A number that nobody chooses by accident."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_a_side_thread_has_one_and_nobody_else_is_told() -> None:
+    with ThreadPoolExecutor(1) as other:
+        other.submit(torch.get_num_threads).result()
+        with side_thread() as beside:
+            assert beside.submit(torch.get_num_threads).result() == 1
+            # Not even after operations, with which a thread takes over the number of the process.
+            beside.submit(lambda: torch.ones(2**20).sum()).result()
+            assert beside.submit(torch.get_num_threads).result() == 1
+        assert torch.get_num_threads() == 3
+        assert other.submit(torch.get_num_threads).result() == 3
+    with ThreadPoolExecutor(1) as later:
+        assert later.submit(torch.get_num_threads).result() == 3
+
+
+def test_only_the_network_uses_all_cores(
+    make_model: Callable[..., Model],
+    make_raster: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: dict[str, set[tuple[int, int]]] = {"network": set(), "store": set()}
+
+    def note(what: str) -> None:
+        seen[what].add((threading.get_ident(), torch.get_num_threads()))
+
+    run, add = Network.start, Quality.add
+
+    def start(self: Network, *args: Any) -> Any:
+        note("network")
+        return run(self, *args)
+
+    def look(self: Quality, *args: Any) -> None:
+        note("store")
+        add(self, *args)
+
+    monkeypatch.setattr(Network, "start", start)
+    monkeypatch.setattr(Quality, "add", look)
+    model, source = make_model(), make_raster(height=100, width=100)
+    model.infer_file(source, tmp_path / "out.tif", InferOptions(tile_px=32))
+    (here, threads), *others = seen["network"]
+    assert (here, threads, others) == (threading.get_ident(), 3, [])
+    ((there, threads),) = seen["store"]
+    assert there != here
+    assert threads == 1
