@@ -6,72 +6,33 @@ They are a few batches apart at most, so that memory does not grow with the scen
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from srgan_cli.infer.feed import Batch, feed, segment_px
-from srgan_cli.infer.geometry import Box, Grid, Segment, Tile
+from srgan_cli.infer.geometry import Grid, Segment
 from srgan_cli.infer.network import Finish, Network, OutOfMemoryError, Pending
-from srgan_cli.infer.part_files import PartWriter
+from srgan_cli.infer.observer import MakeObserver
 from srgan_cli.infer.parts import Done, Part
 from srgan_cli.infer.plan import Plan
 from srgan_cli.infer.rounding import carried, rounding
 from srgan_cli.infer.source import Source
+from srgan_cli.infer.store import MadeTile, Place, Store, cut_out
 from srgan_cli.infer.threads import side_thread
 from srgan_cli.signals import StopRequest
 
-SEAL_SECONDS = 30.0
-"""So much work at most is lost with a killed process, or that of a strip if it takes less."""
-_SYNC_SECONDS = 1.0
-"""What was made in less is made again as soon as a busy disk would have it."""
 _BEHIND = 1
 """Batches that may wait for the writer, or on a device that runs ahead for their answer."""
 
 Item = TypeVar("Item")
-
-
-class Observer(Protocol):
-    """Something that looks at every tile on its way to the disk, in one thread at a time.
-
-    What it notes is kept with the finished parts and merged over all of them in the end, in the
-    order of the parts: a resumed inference notes the same as an uninterrupted one.
-    """
-
-    def add(
-        self,
-        tile: Tile,
-        lr_core: NDArray[np.float32],
-        sr_core: NDArray[np.float32],
-        valid: NDArray[np.bool_],
-    ) -> None:
-        """Note a tile: lr (C, h, w) and sr (C, h * s, w * s) of its core, valid (h, w).
-
-        Both images are in network units, the SR before rounding and clipping. Tiles without a
-        valid pixel are not shown.
-        """
-
-    def as_dict(self) -> dict[str, Any]:
-        """What was noted, as plain values for JSON."""
-
-    def merge(self, noted: dict[str, Any]) -> None:
-        """Add what another observer noted."""
-
-    def tags(self) -> dict[str, str]:
-        """Tags of the output that tell of it."""
-
-
-MakeObserver = Callable[[Plan], Observer]
 
 
 @dataclass
@@ -160,8 +121,10 @@ class _Line:
         self._finish: Finish | None = None
         if network.runs_ahead and work.observe is None:
             self._finish = rounding(work.plan.quantiser)
+        self._observer = None if work.observe is None else work.observe(work.plan)
         self._rooms = cycle([None] if network.runs_ahead else _rooms(work.plan))
-        self._store = _Store(work, parts, rounded=self._finish is not None)
+        place = Place(work.plan, work.folder, work.durable, rounded=self._finish is not None)
+        self._store = Store(parts, place, work.observe)
         self._writes: deque[Future[None]] = deque()
         self._answers: deque[tuple[Batch, Pending | None]] = deque()
 
@@ -211,10 +174,23 @@ class _Line:
         sr = pending.result().numpy() if pending is not None and self._finish is None else None
         if pending is not None and self._finish is not None:
             sr = carried(pending.result(), self._work.plan.quantiser)
-        self._writes.append(self._writer.submit(self._store.add, batch, sr))
+        tiles = list(cut_out(batch, sr, self._work.plan.quantiser.scale))
+        if self._network.runs_ahead:
+            self._writes.append(self._writer.submit(lambda: self._store.add(self._seen(tiles))))
+        else:
+            # Beside a network that uses all cores it would hold up all of them several times as long.
+            self._writes.append(self._writer.submit(self._store.add, self._seen(tiles)))
         while len(self._writes) > _BEHIND:
             self._writes.popleft().result()
         self._work.advance(len(batch.tiles))
+
+    def _seen(self, tiles: list[MadeTile]) -> list[MadeTile]:
+        """The tiles with what the observer sees in them, if there is one."""
+        if self._observer is not None:
+            for each in tiles:
+                if each.images is not None:
+                    each.seen = self._observer.look(each.tile, *each.images, each.valid)
+        return tiles
 
 
 def _rooms(plan: Plan) -> list[Tensor]:
@@ -232,92 +208,6 @@ def _rooms(plan: Plan) -> list[Tensor]:
         raise OutOfMemoryError(
             f"out of memory for answers of {text}", "choose a smaller --tile or --batch"
         ) from err
-
-
-class _Store:
-    """Parts from batches; used in one thread at a time."""
-
-    def __init__(self, work: Work, parts: list[Part], rounded: bool) -> None:
-        self._work, self._parts, self._rounded = work, parts, rounded
-        self._part: PartWriter | None = None
-        self._observer: Observer | None = None
-        self._begun = 0.0
-
-    def add(self, batch: Batch, sr: NDArray[Any] | None) -> None:
-        """Store the tiles of a batch, SR parts (B, C, h * s, w * s) being those of the full ones."""
-        index = 0
-        for tile, valid in batch.tiles:
-            part = self._open(tile)
-            if sr is None or not valid.any():
-                part.add_empty(tile.core)
-                continue
-            begun = Box(*batch.starts[index], 0, 0)
-            self._add_full(part, tile, valid, batch.windows[index], sr[index], begun)
-            index += 1
-        if time.monotonic() - self._begun > SEAL_SECONDS:
-            self.seal()
-
-    def _add_full(
-        self,
-        part: PartWriter,
-        tile: Tile,
-        valid: NDArray[np.bool_],
-        lr: NDArray[np.float32],
-        sr: NDArray[Any],
-        begun: Box,
-    ) -> None:
-        quantiser = self._work.plan.quantiser
-        rows, cols = tile.core.within(tile.window)
-        scale = quantiser.scale
-        inside = Box(rows.start, cols.start, tile.core.height, tile.core.width)
-        sr_rows, sr_cols = inside.scaled(scale).within(begun.scaled(scale))
-        sr_core = sr[:, sr_rows, sr_cols]
-        if self._rounded:
-            stored = quantiser.marked(sr_core.copy(), valid)
-        else:
-            stored = quantiser.stored(sr_core, valid)
-        part.add(tile.core, stored, valid if self._work.plan.output.mask else None)
-        # Only now: a tile that the disk did not take is made, and noted, again.
-        if self._observer is not None:
-            self._observe(part, self._observer, tile, lr[:, rows, cols], sr_core, valid)
-
-    def _observe(self, part: PartWriter, observer: Observer, *seen: Any) -> None:
-        try:
-            observer.add(*seen)
-        except BaseException:
-            # Half noted: what was noted of the part no longer tells of its tiles.
-            part.abandon()
-            self._part = None
-            raise
-
-    def _open(self, tile: Tile) -> PartWriter:
-        if self._part is None:
-            self._part = PartWriter(self._work.folder, tile.core, self._work.durable)
-            self._begun = time.monotonic()
-            observe = self._work.observe
-            self._observer = observe(self._work.plan) if observe is not None else None
-        return self._part
-
-    def seal(self) -> None:
-        """Finish the part in work, if any."""
-        if self._part is None:
-            return
-        tally = None if self._observer is None else self._observer.as_dict()
-        part = self._part.seal(tally, time.monotonic() - self._begun > _SYNC_SECONDS)
-        self._part = None
-        if part is not None:
-            self._parts.append(part)
-
-    def rescue(self) -> None:
-        """After an error: finish the part if the disk allows; never raises."""
-        part = self._part
-        try:
-            self.seal()
-        except Exception:
-            # The error before this one is what the user must hear about.
-            if part is not None:
-                part.abandon()
-            self._part = None
 
 
 def ahead(executor: ThreadPoolExecutor, items: Iterator[Item]) -> Iterator[Item]:

@@ -11,10 +11,10 @@ from typing import Any
 from srgan_cli.errors import RefusedError, SrganError
 from srgan_cli.files import write_text
 from srgan_cli.infer.assembly import assemble, make_cog, same_pixels
-from srgan_cli.infer.engine import Observer
 from srgan_cli.infer.job import Job
 from srgan_cli.infer.kept import Kept
 from srgan_cli.infer.layout import ignored_options
+from srgan_cli.infer.observer import Observer
 from srgan_cli.infer.part_files import PartReader
 from srgan_cli.infer.parts import Part, remove_parts
 from srgan_cli.infer.place import put_in_place, refuse_output, remove_sidecars

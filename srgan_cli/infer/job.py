@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from srgan_cli.infer.cut import Cut, find_cut
-from srgan_cli.infer.engine import MakeObserver
 from srgan_cli.infer.figures import Figures
 from srgan_cli.infer.manifest import Facts
 from srgan_cli.infer.network import Network
+from srgan_cli.infer.observer import MakeObserver
 from srgan_cli.infer.options import InferOptions
 from srgan_cli.infer.plan import Plan, make_plan
 from srgan_cli.infer.progress import Progress

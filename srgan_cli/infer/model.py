@@ -16,12 +16,12 @@ from srgan_cli import __version__
 from srgan_cli.bfloat16 import why_not_bf16
 from srgan_cli.data.rasters import gdal_env
 from srgan_cli.infer.damage import heard_damage
-from srgan_cli.infer.engine import MakeObserver
 from srgan_cli.infer.feed import CACHE_BYTES
 from srgan_cli.infer.figures import Figures
 from srgan_cli.infer.job import Job
 from srgan_cli.infer.manifest import gather_facts
 from srgan_cli.infer.network import Network, find_devices
+from srgan_cli.infer.observer import MakeObserver
 from srgan_cli.infer.options import InferOptions, InferResult
 from srgan_cli.infer.plan import Plan
 from srgan_cli.infer.products import Wanted

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from srgan_cli.data.radiometry import of_band
 from srgan_cli.infer.geometry import Tile
 from srgan_cli.infer.quality_report import BandQuality, QualityReport
 from srgan_cli.infer.quantise import Quantiser
-from srgan_cli.infer.seams import Seams
+from srgan_cli.infer.seams import Lines, Seams
 
 _FRACTION_BITS = 60
 """Sums are kept as integers of that many binary digits behind the point: their order is of no matter."""
@@ -31,6 +32,23 @@ _CHUNK_NUMBERS = 2**17
 """So many stay in the processor's cache."""
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+
+
+@dataclass
+class Seen:
+    """What one tile adds to the figures."""
+
+    pixels: int
+    """That are valid."""
+    beyond: list[int]
+    """Of every band."""
+    lines: Lines
+    sums: list[int] = field(default_factory=list)
+    squares: list[int] = field(default_factory=list)
+    histograms: list[NDArray[np.int64]] = field(default_factory=list)
+    """Of every band, up to its last filled bin."""
+    angles: int = 0
+    num_angles: int = 0
 
 
 class Quality:
@@ -60,8 +78,8 @@ class Quality:
         self._histograms = np.zeros((num, 2**15), dtype=np.int64)
         self._angles, self._num_angles = 0, 0
 
-    def add(self, tile: Tile, lr_core: Array, sr_core: Array, valid: Mask) -> None:
-        """Take in one tile.
+    def look(self, tile: Tile, lr_core: Array, sr_core: Array, valid: Mask) -> Seen:
+        """What there is to note of one tile; changes nothing.
 
         Args:
             tile: Where it lies.
@@ -69,52 +87,64 @@ class Quality:
             sr_core: (C', h * scale, w * scale), network units.
             valid: (h, w), LR pixels that count.
         """
-        if not valid.any():
-            return
-        self._pixels += int(valid.sum())
-        self._count_beyond(sr_core, valid)
-        self._seams.add(tile.core, sr_core, valid)
-        if not self._comparable:
-            return
+        beyond = self._beyond_limits(sr_core, valid)
+        lines = self._seams.look(tile.core, sr_core, valid)
+        seen = Seen(int(valid.sum()), beyond, lines)
+        if not self._comparable or not seen.pixels:
+            return seen
         radiometry, scale = self._quantiser.radiometry, self._quantiser.scale
-        means = np.nan_to_num(_of_valid(_pooled(sr_core, scale), valid))
+        means = _finite(_of_valid(_pooled(sr_core, scale), valid))
         lr = _of_valid(lr_core, valid)
         differences = radiometry.difference_to_stored((means - lr)[:, :, None])[:, :, 0]
-        for band in range(len(self._names)):
-            of_valid = np.nan_to_num(np.ascontiguousarray(differences[band], dtype=np.float32))
-            exact = of_valid.astype(np.float64)
-            self._sums[band] += _exact(float(exact.sum()))
-            self._squares[band] += _exact(float(np.dot(exact, exact)))
-            bins = np.abs(of_valid).view(np.uint32) >> _BIN_SHIFT
-            self._histograms[band] += np.bincount(bins, minlength=2**15)
+        for difference in _finite(np.asarray(differences, dtype=np.float32)):
+            exact = difference.astype(np.float64)
+            seen.sums.append(_exact(float(exact.sum())))
+            seen.squares.append(_exact(float(np.dot(exact, exact))))
+            bins = np.abs(difference).view(np.uint32) >> _BIN_SHIFT
+            seen.histograms.append(np.bincount(bins))
         if len(self._names) > 1:
-            self._add_angles(means, lr)
+            seen.angles, seen.num_angles = self._sum_of_angles(means, lr)
+        return seen
 
-    def _count_beyond(self, sr: Array, valid: Mask) -> None:
+    def note(self, seen: Seen) -> None:
+        """Take in what was seen of a tile."""
+        self._pixels += seen.pixels
+        self._seams.note(seen.lines)
+        self._angles += seen.angles
+        self._num_angles += seen.num_angles
+        for band, beyond in enumerate(seen.beyond):
+            self._beyond[band] += beyond
+        for band, histogram in enumerate(seen.histograms):
+            self._sums[band] += seen.sums[band]
+            self._squares[band] += seen.squares[band]
+            self._histograms[band, : len(histogram)] += histogram
+
+    def _beyond_limits(self, sr: Array, valid: Mask) -> list[int]:
+        """Pixels of every band that are beyond its limits."""
         scale = self._quantiser.scale
-        for band, (low, high) in enumerate(self._limits):
-            image = sr[band]
+        counts = []
+        for image, (low, high) in zip(sr, self._limits, strict=True):
             # Almost always nothing is beyond, and two passes at the speed of memory tell so.
             if image.min() >= low and image.max() <= high:
+                counts.append(0)
                 continue
             if valid.all():
-                self._beyond[band] += int(np.count_nonzero(image < low))
-                self._beyond[band] += int(np.count_nonzero(image > high))
+                counts.append(int(np.count_nonzero(image < low) + np.count_nonzero(image > high)))
                 continue
             beyond = (image < low) | (image > high)
             per_pixel = beyond.reshape(valid.shape[0], scale, valid.shape[1], scale)
-            self._beyond[band] += int(per_pixel.sum(axis=(1, 3))[valid].sum())
+            counts.append(int(per_pixel.sum(axis=(1, 3))[valid].sum()))
+        return counts
 
-    def _add_angles(self, sr: Array, lr: Array) -> None:
-        """Angles between (C, pixels), measured from where the radiometry has no light."""
+    def _sum_of_angles(self, sr: Array, lr: Array) -> tuple[int, int]:
+        """Sum and number of the angles between (C, pixels), from where the radiometry has no light."""
         left, right = self._brightness(sr), self._brightness(lr)
         # In float64: near 1 an arccosine loses half of the digits.
         norms = np.sqrt(_along(left, left) * _along(right, right))
         lit = norms > 0
         cosines = _along(left, right)[lit] / norms[lit]
         angles = np.arccos(np.clip(cosines, -1, 1, out=cosines), out=cosines)
-        self._angles += _exact(float(angles.sum()))
-        self._num_angles += int(lit.sum())
+        return _exact(float(angles.sum())), int(lit.sum())
 
     def _brightness(self, network: Array) -> NDArray[np.float64]:
         brightness: NDArray[np.float64] = network * self._gain
@@ -196,6 +226,12 @@ def _pooled(sr: Array, scale: int) -> Array:
 def _of_valid(image: Array, valid: Mask) -> Array:
     """(C, pixels)."""
     return image.reshape(len(image), -1) if valid.all() else image[:, valid]
+
+
+def _finite(image: Array) -> Array:
+    """The same with 0 for NaN, and the largest numbers for infinity."""
+    # One pass instead of many where all is well, as it nearly always is.
+    return image if math.isfinite(float(image.sum())) else np.nan_to_num(image)
 
 
 def _along(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:

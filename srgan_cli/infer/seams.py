@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,20 @@ JPEG's blocks, whose own edges borders would else be blamed for."""
 _FRACTION_BITS = 40
 
 Array = NDArray[np.float32]
+
+
+@dataclass
+class _Seen:
+    """What one tile shows of borders along one side."""
+
+    lines: list[tuple[int, int, int, Array]] = field(default_factory=list)
+    """Side of the border, border, first sample, and the line."""
+    beside: int = 0
+    num_beside: int = 0
+
+
+Lines = tuple[_Seen, _Seen]
+"""What one tile shows of horizontal and vertical borders."""
 
 
 class Seams:
@@ -37,10 +52,17 @@ class Seams:
             _Borders(num_bands, scale, width, height),
         )
 
-    def add(self, core: Box, sr: Array, valid: NDArray[np.bool_]) -> None:
-        """Take in the SR (C, h * scale, w * scale) of a tile's core and its valid LR pixels (h, w)."""
-        self._axes[0].add(core.row, core.col, sr, valid)
-        self._axes[1].add(core.col, core.row, sr.transpose(0, 2, 1), valid.T)
+    def look(self, core: Box, sr: Array, valid: NDArray[np.bool_]) -> Lines:
+        """What the SR (C, h * scale, w * scale) of a tile's core and its valid LR pixels (h, w) add."""
+        return (
+            self._axes[0].look(core.row, core.col, sr, valid),
+            self._axes[1].look(core.col, core.row, sr.transpose(0, 2, 1), valid.T),
+        )
+
+    def note(self, lines: Lines) -> None:
+        """Take in what was seen of a tile."""
+        for axis, seen in zip(self._axes, lines, strict=True):
+            axis.note(seen)
 
     def index(self) -> float | None:
         """Mean gradient across borders over mean gradient beside them; None without borders."""
@@ -74,20 +96,27 @@ class _Borders:
         """Border -> the lines above and below it (C, samples), NaN where nothing was seen."""
         self.beside, self.num_beside = 0, 0
 
-    def add(self, row: int, col: int, sr: Array, valid: NDArray[np.bool_]) -> None:
+    def look(self, row: int, col: int, sr: Array, valid: NDArray[np.bool_]) -> _Seen:
+        seen = _Seen()
         height = valid.shape[0]
         beside = min(_BESIDE_PX, height // 2)
         # The first sample at or after the tile's first column.
         first = math.ceil(col * self._scale / self._step)
         taken = slice(first * self._step - col * self._scale, None, self._step)
         if row > 0:
-            self._keep(1, row, first, self._line(sr, valid, 0, taken))
-            self._compare(sr, valid, beside, taken)
+            seen.lines.append((1, row, first, self._line(sr, valid, 0, taken)))
+            self._compare(seen, sr, valid, beside, taken)
         if row + height < self._length:
-            self._keep(
-                0, row + height, first, self._line(sr, valid, height * self._scale - 1, taken)
-            )
-            self._compare(sr, valid, height - beside, taken)
+            last = self._line(sr, valid, height * self._scale - 1, taken)
+            seen.lines.append((0, row + height, first, last))
+            self._compare(seen, sr, valid, height - beside, taken)
+        return seen
+
+    def note(self, seen: _Seen) -> None:
+        for side, border, first, line in seen.lines:
+            self._keep(side, border, first, line)
+        self.beside += seen.beside
+        self.num_beside += seen.num_beside
 
     def _line(self, sr: Array, valid: NDArray[np.bool_], row: int, taken: slice) -> Array:
         line = np.array(sr[:, row, taken], dtype=np.float32)
@@ -101,15 +130,17 @@ class _Borders:
             lines[border] = np.full((self._num_bands, self._num), np.nan, dtype=np.float32)
         lines[border][:, first : first + line.shape[1]] = line
 
-    def _compare(self, sr: Array, valid: NDArray[np.bool_], at: int, taken: slice) -> None:
+    def _compare(
+        self, seen: _Seen, sr: Array, valid: NDArray[np.bool_], at: int, taken: slice
+    ) -> None:
         """The gradient across the LR row that begins at `at`."""
         if not 0 < at < valid.shape[0]:
             return
         below = at * self._scale
         upper = self._line(sr, valid, below - 1, taken)
         total, count = _gradient(upper, self._line(sr, valid, below, taken))
-        self.beside += math.floor(math.ldexp(total, _FRACTION_BITS))
-        self.num_beside += count
+        seen.beside += math.floor(math.ldexp(total, _FRACTION_BITS))
+        seen.num_beside += count
 
     def gradients(self) -> tuple[float, int]:
         """Sum and number of the gradients across borders of which both sides were seen."""

@@ -74,7 +74,7 @@ def test_figures_are_those_of_the_whole_image() -> None:
     lr, sr, valid = images(3, 50, 60, 2)
     quality = fresh()
     for part in parts_of(Grid(50, 60, 16, 0), lr, sr, valid, 2):
-        quality.add(*part)
+        quality.note(quality.look(*part))
     report = quality.report()
     means = sr.reshape(3, 50, 2, 60, 2).mean(axis=(2, 4))
     differences = (means - lr)[:, valid] * 10_000
@@ -98,14 +98,14 @@ def test_merging_is_exact_and_does_not_depend_on_the_order(random, core: int, cu
     parts = parts_of(Grid(31, 23, core, 0), lr, sr, valid, 2)
     whole = fresh(bands=2, size=(31, 23))
     for part in parts:
-        whole.add(*part)
+        whole.note(whole.look(*part))
     random.shuffle(parts)
     groups = [parts[i::cut] for i in range(cut)]
     states = []
     for group in groups:
         quality = fresh(bands=2, size=(31, 23))
         for part in group:
-            quality.add(*part)
+            quality.note(quality.look(*part))
         states.append(json.loads(json.dumps(quality.as_dict())))
     merged = fresh(bands=2, size=(31, 23))
     for state in states:
@@ -123,11 +123,11 @@ def test_values_beyond_the_range_are_counted_where_they_are_valid() -> None:
     sr[1, 6, 6] = -0.4 / 10_000
     for dtype, shares in (("uint16", (4 / 396, 1 / 396)), ("float32", (4 / 396, 2 / 396))):
         quality = fresh(bands=2, size=(10, 10), dtype=dtype)
-        quality.add(*parts_of(Grid(10, 10, 16, 0), lr, sr, valid, 2)[0])
+        quality.note(quality.look(*parts_of(Grid(10, 10, 16, 0), lr, sr, valid, 2)[0]))
         found = quality.report().bands
         assert [band.out_of_range for band in found] == pytest.approx(shares)
     unlimited = fresh(bands=2, size=(10, 10), dtype="float32", radiometry=RADIOMETRIES["identity"])
-    unlimited.add(*parts_of(Grid(10, 10, 16, 0), lr, sr, valid, 2)[0])
+    unlimited.note(unlimited.look(*parts_of(Grid(10, 10, 16, 0), lr, sr, valid, 2)[0]))
     assert unlimited.report().bands[0].range is None
     assert unlimited.report().bands[0].out_of_range == 0
 
@@ -144,12 +144,12 @@ def test_the_seam_index_is_1_without_seams_and_rises_with_them(scale: int) -> No
     plain = fresh(scale, 2, size)
     seamed = fresh(scale, 2, size)
     for number, (tile, low, high, seen) in enumerate(parts_of(grid, lr, sr, valid, scale)):
-        plain.add(tile, low, high, seen)
-        seamed.add(tile, low, high + np.float32(0.1 * (number % 2)), seen)
+        plain.note(plain.look(tile, low, high, seen))
+        seamed.note(seamed.look(tile, low, high + np.float32(0.1 * (number % 2)), seen))
     assert plain.report().seam_index == pytest.approx(1, abs=0.05)
     assert seamed.report().seam_index > 2
     alone = fresh(scale, 2, size)
-    alone.add(*parts_of(Grid(*size, 400, 0), lr, sr, valid, scale)[0])
+    alone.note(alone.look(*parts_of(Grid(*size, 400, 0), lr, sr, valid, scale)[0]))
     assert alone.report().seam_index is None
 
 
@@ -160,19 +160,19 @@ def test_the_block_edges_of_jpeg_are_no_seams() -> None:
     sr = lr.repeat(2, axis=1).repeat(2, axis=2)
     quality = fresh(2, 2, size)
     for part in parts_of(Grid(*size, 32, 0), lr, sr, np.ones(size, dtype=bool), 2):
-        quality.add(*part)
+        quality.note(quality.look(*part))
     assert quality.report().seam_index == pytest.approx(1)
 
 
 def test_nothing_valid_and_other_bands_give_no_figures() -> None:
     lr, sr, valid = images(2, 10, 10, 2)
     empty = fresh(bands=2, size=(10, 10))
-    empty.add(*parts_of(Grid(10, 10, 16, 0), lr, sr, np.zeros_like(valid), 2)[0])
+    empty.note(empty.look(*parts_of(Grid(10, 10, 16, 0), lr, sr, np.zeros_like(valid), 2)[0]))
     assert empty.report().bands == ()
     assert empty.report().tags() == {}
     quantiser = Quantiser("uint16", TEN_K, 2, 0)
     other = Quality(quantiser, ["", ""], False, (10, 10))
-    other.add(*parts_of(Grid(10, 10, 16, 0), lr[:1], sr, valid, 2)[0])
+    other.note(other.look(*parts_of(Grid(10, 10, 16, 0), lr[:1], sr, valid, 2)[0]))
     assert (other.report().bands, other.report().sam) == ((), None)
     assert other.report().pixels == valid.sum()
 

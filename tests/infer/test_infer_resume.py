@@ -96,7 +96,7 @@ def test_what_took_long_is_put_on_the_disk(
     model: Model, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
     expected = whole(model, source, tmp_path / "whole.tif")
-    monkeypatch.setattr("srgan_cli.infer.engine._SYNC_SECONDS", seconds)
+    monkeypatch.setattr("srgan_cli.infer.store._SYNC_SECONDS", seconds)
     fsync, synced = os.fsync, []
 
     def noted(handle: int) -> None:
@@ -132,7 +132,7 @@ def test_long_strips_are_saved_piece_by_piece(
     model: Model, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = whole(model, source, tmp_path / "whole.tif")
-    monkeypatch.setattr("srgan_cli.infer.engine.SEAL_SECONDS", -1.0)
+    monkeypatch.setattr("srgan_cli.infer.store.SEAL_SECONDS", -1.0)
     folder = interrupted(monkeypatch, model, source, tmp_path / "out.tif", 9)
     assert len(list(folder.glob("*.bin"))) >= 9
     assert whole(model, source, tmp_path / "out.tif") == expected
@@ -368,13 +368,20 @@ class Counter:
     def __init__(self, plan: object) -> None:
         self.noted = {"tiles": 0, "valid": 0, "lr": 0.0, "sr": 0.0}
 
-    def add(self, tile: Any, lr_core: np.ndarray, sr_core: np.ndarray, valid: np.ndarray) -> None:
+    def look(
+        self, tile: Any, lr_core: np.ndarray, sr_core: np.ndarray, valid: np.ndarray
+    ) -> dict[str, Any]:
         assert lr_core.shape[1:] == valid.shape == (tile.core.height, tile.core.width)
         assert sr_core.shape[1:] == (2 * tile.core.height, 2 * tile.core.width)
-        self.noted["tiles"] += 1
-        self.noted["valid"] += int(valid.sum())
-        self.noted["lr"] += round(float(lr_core[:, valid].sum()), 2)
-        self.noted["sr"] += round(float(sr_core.sum()), 2)
+        return {
+            "tiles": 1,
+            "valid": int(valid.sum()),
+            "lr": round(float(lr_core[:, valid].sum()), 2),
+            "sr": round(float(sr_core.sum()), 2),
+        }
+
+    def note(self, seen: dict[str, Any]) -> None:
+        self.merge(seen)
 
     def as_dict(self) -> dict[str, Any]:
         return dict(self.noted)

@@ -24,6 +24,7 @@ from srgan_cli.infer import model as model_module
 from srgan_cli.infer.batch import run_batch
 from srgan_cli.infer.quality import Quality
 from srgan_cli.infer.scene_list import read_scenes
+from srgan_cli.infer.seams import Seams
 from srgan_cli.infer.source import Source
 from srgan_cli.infer.status import collect, read_status, status_path
 from srgan_cli.infer.workshop import folder_of
@@ -102,21 +103,27 @@ def test_several_devices_report_the_figures_of_one(
     assert result.qa == one.qa
 
 
+@pytest.mark.parametrize(("who", "method"), [(Quality, "_sum_of_angles"), (Seams, "note")])
 def test_figures_that_break_down_leave_no_half_noted_part(
-    model: Model, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Model,
+    source: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    who: type,
+    method: str,
 ) -> None:
     whole, out = model.infer_file(source, tmp_path / "whole.tif", TILES), tmp_path / "out.tif"
-    add_angles, count = Quality._add_angles, 0
+    plain, count = getattr(who, method), 0
 
-    def short(quality: Quality, *args: Any) -> None:
+    def short(self: Any, *args: Any) -> Any:
         nonlocal count
         count += 1
         if count == 9:
             raise MemoryError
-        add_angles(quality, *args)
+        return plain(self, *args)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Quality, "_add_angles", short)
+        patched.setattr(who, method, short)
         with suppress(MemoryError, SrganError):
             model.infer_file(source, out, TILES)
     assert count >= 9
