@@ -231,7 +231,9 @@ def _of_valid(image: Array, valid: Mask) -> Array:
 def _finite(image: Array) -> Array:
     """The same with 0 for NaN, and the largest numbers for infinity."""
     # One pass instead of many where all is well, as it nearly always is.
-    return image if math.isfinite(float(image.sum())) else np.nan_to_num(image)
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = float(image.sum())
+    return image if math.isfinite(total) else np.nan_to_num(image)
 
 
 def _along(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 import torch.nn.functional as F  # noqa: N812  # the name every PyTorch reader expects
 from torch import Tensor, nn
+
+_ALIKE_IN_BOTH = 7
+"""Side of the largest kernel that oneDNN adds up alike in both layouts without AVX512."""
+
+
+def with_one_order(x: Tensor, kernel: int) -> Tensor:
+    """The same contiguous x (B, C, H, W) on the CPU in the layout with which all pixels are added up alike.
+
+    Where kernels are large, oneDNN's order of sums depends on the image's size in one of the layouts:
+    with AVX512 in channels last (between many channels, from 7 x 7 on), without it in the contiguous
+    one (from 9 x 9 on).
+    """
+    if kernel <= _ALIKE_IN_BOTH or _has_avx512():
+        return x
+    # Not `contiguous`, which leaves a single channel as it is.
+    return x.to(memory_format=torch.channels_last)
+
+
+@cache
+def _has_avx512() -> bool:
+    return bool(torch.cpu.get_capabilities().get("avx512_f", False))
 
 
 def folding_pays(layer: nn.Conv2d, x: Tensor) -> bool:
@@ -47,7 +70,8 @@ def folded_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     biases = None if bias is None else bias.repeat_interleave(4)
     cells_of_x = F.pixel_unshuffle(x, 2)
     if not torch.is_grad_enabled():
-        # In channels-last order oneDNN's sums between many channels depend on the image's size.
-        cells_of_x = cells_of_x.contiguous()
+        cells_of_x = with_one_order(cells_of_x.contiguous(), cells)
     folded = F.conv2d(cells_of_x, kernels, biases, padding=cells // 2)
+    if not torch.is_grad_enabled():
+        folded = folded.contiguous()
     return F.pixel_shuffle(folded, 2)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # the name every PyTorch reader expects
 from torch import Tensor, nn
 
-from srgan_cli.models.folding import folded_conv2d, folding_pays
+from srgan_cli.models.folding import folded_conv2d, folding_pays, with_one_order
 
 _SURELY_ONEDNN = 2**16
 """Numbers of input beyond which a convolution goes to oneDNN; PyTorch's own limit is 20480."""
@@ -25,8 +25,8 @@ class Conv2d(nn.Conv2d):
     """A convolution that keeps to oneDNN, and to float64 where its kernel is 1 x 1.
 
     A small single image would run in PyTorch's own code, which two small images do not. oneDNN
-    adds up kernels of 3 x 3 and more in one order whatever the size of the image (of 7 x 7 and more
-    between many channels only in the contiguous layout); pointwise ones it adds up differently at
+    adds up kernels of 3 x 3 and more in one order whatever the size of the image (large ones only in
+    one of the layouts, see `with_one_order`); pointwise ones it adds up differently at
     the end of an image. In float64 all orders agree to 1e-16; rounded to float32 they are equal.
     Images narrower than the kernel reaches run in code of oneDNN's that keeps to no order; with more
     of the zeros that are around them anyhow they do not.
@@ -54,6 +54,10 @@ class Conv2d(nn.Conv2d):
     def _plain(self, x: Tensor) -> Tensor:
         if (self.training or self.on_even_grid) and folding_pays(self, x):
             return folded_conv2d(x, self.weight, self.bias)
+        if _steady(self, x) and x.is_contiguous():
+            ordered = with_one_order(x, max(self.kernel_size))
+            if ordered is not x:
+                return super().forward(ordered).contiguous()
         return super().forward(x)
 
     def _is_narrow(self, x: Tensor) -> bool:

@@ -18,6 +18,7 @@ from srgan_cli.infer import layout as layout_module
 NETWORKS = {
     "res": {},
     "res_bicubic": {"global_skip": "bicubic"},
+    "large": {"n_channels": 16, "n_blocks": 1, "large_kernel_size": 9, "small_kernel_size": 5},
     "rrdb": {"block_type": "rrdb", "n_blocks": 1},
     "rcab": {"block_type": "rcab", "n_channels": 16, "n_blocks": 1, "window": 9},
     "standard": {"block_type": "standard"},

@@ -32,6 +32,27 @@ def test_small_and_large_images_go_through_the_same_convolution(narrow, wide, ke
             assert torch.equal(found, expected)
 
 
+@pytest.mark.parametrize("kernel", [5, 7, 9, 11, 13, 17])
+@pytest.mark.parametrize(("num_in", "num_out"), [(1, 1), (1, 24), (12, 8), (16, 3), (40, 40)])
+@pytest.mark.parametrize("even", [False, True])
+def test_large_kernels_have_one_order_wherever_they_are_cut(kernel, num_in, num_out, even):
+    torch.manual_seed(kernel)
+    conv = Conv2d(num_in, num_out, kernel, padding=kernel // 2).eval()
+    conv.on_even_grid = even
+    reach = kernel // 2 + kernel // 2 % 2
+    for height, width in ((50, 96), (54, 62)):
+        image = torch.rand(1, num_in, height, width)
+        with torch.no_grad():
+            whole = conv(image)
+            assert whole.is_contiguous()
+            for at in (2, 6, 10):
+                part = conv(image[..., at : at + 38, at : at + 44].contiguous())
+                inside = whole[..., at + reach : at + 38 - reach, at + reach : at + 44 - reach]
+                assert torch.equal(part[..., reach:-reach, reach:-reach], inside)
+            wanted = nn.functional.conv2d(image, conv.weight, conv.bias, padding=kernel // 2)
+        torch.testing.assert_close(whole, wanted)
+
+
 @pytest.mark.parametrize("kernel", [7, 9])
 @pytest.mark.parametrize(("num_in", "num_out"), [(1, 1), (6, 4), (12, 8)])
 @pytest.mark.parametrize("width", [1, 2, 3])
