@@ -22,6 +22,9 @@ from srgan_cli.infer.options import Precision
 from srgan_cli.models import Generator
 from srgan_cli.models.parting import Parting, forward_part, parting
 
+_ABSURD = 1e6
+"""Input in network units that no radiometry makes of measurements."""
+
 Finish = Callable[[Tensor], Tensor]
 """What the device does to the SR before it leaves it."""
 
@@ -143,8 +146,10 @@ class Network:
             done.record(torch.cuda.current_stream(self.device))
             out = host
 
-        def in_float32() -> Pending | None:
-            return None if precision == "fp32" else self._begin(asked, "fp32")
+        def in_float32() -> Pending:
+            if precision == "fp32":
+                raise _not_finite(asked.lr)
+            return self._begin(asked, "fp32")
 
         return Pending(out, finite, done, in_float32)
 
@@ -200,25 +205,31 @@ class Pending:
     _out: Tensor
     _finite: Tensor
     _done: torch.cuda.Event | None
-    _in_float32: Callable[[], Pending | None]
+    _in_float32: Callable[[], Pending]
 
     def result(self) -> Tensor:
         """The SR on the CPU, waited for.
 
         Raises:
-            SrganError: It is not finite, in float32 either.
+            RefusedError: It is not finite, in float32 either, and the input is to blame.
+            SrganError: The same, and the weights are.
         """
         if self._done is not None:
             self._done.synchronize()
         if bool(self._finite):
             return self._out
-        again = self._in_float32()
-        if again is None:
-            raise SrganError(
-                "the network's output is not finite",
-                "the weights are damaged, or the input is far outside of what they know",
-            )
-        return again.result()
+        return self._in_float32().result()
+
+
+def _not_finite(lr: Tensor) -> SrganError:
+    """What an output that is not finite in float32 comes from."""
+    message, largest = "the network's output is not finite", float(lr.abs().max())
+    if largest < _ABSURD:
+        return SrganError(message, "the weights are damaged: its input is of usual size")
+    return RefusedError(
+        f"{message}: its input goes up to {largest:.3g} in network units, where 1 is usual",
+        "the raster has fill values that it does not declare (see gdalinfo -stats): give --nodata",
+    )
 
 
 _EXACT_LOCK = threading.Lock()

@@ -95,7 +95,8 @@ class Quality:
         radiometry, scale = self._quantiser.radiometry, self._quantiser.scale
         means = _finite(_of_valid(_pooled(sr_core, scale), valid))
         lr = _of_valid(lr_core, valid)
-        differences = radiometry.difference_to_stored((means - lr)[:, :, None])[:, :, 0]
+        with np.errstate(over="ignore"):
+            differences = radiometry.difference_to_stored((means - lr)[:, :, None])[:, :, 0]
         for difference in _finite(np.asarray(differences, dtype=np.float32)):
             exact = difference.astype(np.float64)
             seen.sums.append(_exact(float(exact.sum())))

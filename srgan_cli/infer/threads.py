@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
+
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def side_thread() -> ThreadPoolExecutor:
@@ -14,11 +17,12 @@ def side_thread() -> ThreadPoolExecutor:
     teams together are more than the cores, OpenMP's threads no longer wait awake for the next
     operation, and waking them for each of a network's hundreds costs it a tenth of its time.
     """
-    threads = torch.get_num_threads()
     executor = ThreadPoolExecutor(1)
-    executor.submit(_use_no_other).result()
-    # That was told to all threads that have not begun yet, too.
-    torch.set_num_threads(threads)
+    with _ONE_AT_A_TIME:
+        threads = torch.get_num_threads()
+        executor.submit(_use_no_other).result()
+        # That was told to all threads that have not begun yet, too.
+        torch.set_num_threads(threads)
     return executor
 
 

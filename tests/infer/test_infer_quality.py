@@ -70,6 +70,18 @@ def test_pooling_by_rows_is_pooling_of_the_whole(
     assert np.array_equal(quality_module._pooled(cut, 4), expected)
 
 
+def test_predictions_beyond_all_stored_values_are_counted_without_a_warning() -> None:
+    lr, sr, _ = images(3, 8, 8, 2)
+    sr[1, 5, 5] = 3e38
+    quality = fresh(size=(8, 8))
+    valid = np.ones((8, 8), dtype=bool)
+    quality.note(quality.look(*parts_of(Grid(8, 8, 16, 0), lr, sr, valid, 2)[0]))
+    report = quality.report()
+    assert report.bands[1].out_of_range == pytest.approx(1 / 256)
+    assert report.bands[0].out_of_range == 0
+    assert np.isfinite([report.bands[1].bias, report.bands[1].rmse, report.bands[0].rmse]).all()
+
+
 def test_figures_are_those_of_the_whole_image() -> None:
     lr, sr, valid = images(3, 50, 60, 2)
     quality = fresh()

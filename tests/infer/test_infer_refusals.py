@@ -200,4 +200,26 @@ def test_an_output_that_is_not_finite_fails(
     with pytest.raises(SrganError, match="not finite") as caught:
         model.infer_file(make_raster(), tmp_path / "out.tif")
     assert caught.value.exit_code == 1
+    assert "weights are damaged" in caught.value.hint
+    assert [path.name for path in tmp_path.iterdir()] == ["in.tif"]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.usefixtures("native_bf16")
+def test_values_that_make_the_network_overflow_are_refused(
+    make_model: Callable[..., Model],
+    make_raster: Callable[..., Path],
+    tmp_path: Path,
+    precision: str,
+) -> None:
+    source = make_raster(dtype="float32", nodata=None)
+    with rasterio.open(source, "r+") as opened:
+        data = opened.read()
+        data[0, 3:9, 3:9], data[1, 3:9, 3:9] = -3.3e38, 3.3e38
+        opened.write(data)
+    model, options = make_model(), InferOptions(precision=precision, force=True)
+    model.generator.last_layer().weight.mul_(1e6)
+    with pytest.raises(RefusedError, match="not finite: its input goes up to") as caught:
+        model.infer_file(source, tmp_path / "out.tif", options)
+    assert "--nodata" in caught.value.hint
     assert [path.name for path in tmp_path.iterdir()] == ["in.tif"]
