@@ -34,6 +34,16 @@ def keep_freed_memory() -> bool:
     return bool(kept and mallopt(_TRIM_THRESHOLD, _MOST))
 
 
+def return_free_pages() -> None:
+    """Give the kernel the memory that lies free between what is in use; it comes back when needed.
+
+    Takes some milliseconds. Without it gaps that no array fits into any more, of which a long run
+    gets ever more, stay part of the process. Only where `keep_freed_memory` is at work.
+    """
+    if keep_freed_memory():
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def _mallopt() -> ctypes._NamedFuncPointer | None:
     try:
         libc = ctypes.CDLL(None)

@@ -6,6 +6,7 @@ They are a few batches apart at most, so that memory does not grow with the scen
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +18,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from srgan_cli.heap import return_free_pages
 from srgan_cli.infer.feed import Batch, feed, segment_px
 from srgan_cli.infer.geometry import Grid, Segment
 from srgan_cli.infer.network import Finish, Network, OutOfMemoryError, Pending
@@ -31,6 +33,9 @@ from srgan_cli.signals import StopRequest
 
 _BEHIND = 1
 """Batches that may wait for the writer, or on a device that runs ahead for their answer."""
+
+_REST_SECONDS = 10.0
+"""Work between two looks for memory that nobody uses."""
 
 Item = TypeVar("Item")
 
@@ -125,6 +130,7 @@ class _Line:
         self._rooms = cycle([None] if network.runs_ahead else _rooms(work.plan))
         place = Place(work.plan, work.folder, work.durable, rounded=self._finish is not None)
         self._store = Store(parts, place, work.observe)
+        self._rested = time.monotonic()
         self._writes: deque[Future[None]] = deque()
         self._answers: deque[tuple[Batch, Pending | None]] = deque()
 
@@ -136,6 +142,7 @@ class _Line:
                     self._strip(segments)
                     self._settle()
                     self._writer.submit(self._store.seal).result()
+                    self._rest()
                     if self._asked_to_stop:
                         return
             except BaseException:
@@ -143,6 +150,12 @@ class _Line:
                 # Behind the writes that wait: what the network has made is worth keeping.
                 self._writer.submit(self._store.rescue).result()
                 raise
+
+    def _rest(self) -> None:
+        """Between strips, when nothing is on its way."""
+        if not self._network.runs_ahead and time.monotonic() - self._rested > _REST_SECONDS:
+            return_free_pages()
+            self._rested = time.monotonic()
 
     @property
     def _asked_to_stop(self) -> bool:

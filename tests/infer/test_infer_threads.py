@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from srgan_cli.infer import InferOptions, Model
+from srgan_cli.infer import engine as engine_module
 from srgan_cli.infer.network import Network
 from srgan_cli.infer.quality import Quality
 from srgan_cli.infer.threads import side_thread
@@ -74,3 +75,20 @@ def test_only_the_network_uses_all_cores(
     ((there, threads),) = seen["store"]
     assert there != threading.get_ident()
     assert threads == 1
+
+
+@pytest.mark.parametrize(("seconds", "times"), [(-1.0, 4), (60.0, 0)])
+def test_unused_memory_is_returned_between_strips(
+    make_model: Callable[..., Model],
+    make_raster: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: float,
+    times: int,
+) -> None:
+    calls = []
+    monkeypatch.setattr(engine_module, "_REST_SECONDS", seconds)
+    monkeypatch.setattr(engine_module, "return_free_pages", lambda: calls.append(1))
+    source = make_raster(height=128, width=64)
+    make_model().infer_file(source, tmp_path / "out.tif", InferOptions(tile_px=32))
+    assert len(calls) == times
